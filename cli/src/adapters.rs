@@ -1,0 +1,78 @@
+//! `plimsoll adapters`: what this machine has to train on.
+
+use plimsoll::bytes::Bytes;
+use plimsoll::device::{Adapter, adapters as seen};
+use plimsoll::target::Target;
+use serde::Serialize;
+
+use crate::args::AdaptersArgs;
+use crate::output::{Failure, json, say};
+use crate::table::{draw, titled};
+
+/// A device profile, and why it cannot train, if it cannot.
+#[derive(Serialize)]
+struct Profile<'a> {
+    #[serde(flatten)]
+    target: &'a Target,
+    unfit: Option<&'a str>,
+}
+
+impl<'a> From<&'a Adapter> for Profile<'a> {
+    fn from(adapter: &'a Adapter) -> Self {
+        Self { target: &adapter.target, unfit: adapter.unfit.as_deref() }
+    }
+}
+
+pub(crate) fn adapters(args: &AdaptersArgs) -> Result<(), Failure> {
+    let adapters = seen()?;
+    if args.json {
+        return say(&json(&adapters.iter().map(Profile::from).collect::<Vec<_>>()));
+    }
+    let taken = adapters.iter().position(Adapter::would_do);
+    let blocks = adapters.iter().enumerate().map(|(at, adapter)| block(adapter, taken == Some(at)));
+    say(&blocks.collect::<Vec<_>>().join("\n"))?;
+    if taken.is_none() {
+        say("None of these would be taken; `plimsoll train` says why.")?;
+    }
+    Ok(())
+}
+
+/// An adapter's name above what there is to know of it.
+fn block(adapter: &Adapter, taken: bool) -> String {
+    let Target { name, backend, driver, device_kind, memory_bytes, limits, .. } = &adapter.target;
+    let kind = serde_json::to_value(device_kind).expect("a kind is a word");
+    let usable = match (&adapter.unfit, taken) {
+        (None, true) => "yes; `plimsoll train` takes it".into(),
+        (None, false) => "yes".into(),
+        (Some(why), _) => format!("no: {why}"),
+    };
+    let subgroups = match (adapter.target.subgroup_min_size, adapter.target.subgroup_max_size) {
+        (0, 0) => "none".into(),
+        (least, most) if least == most => format!("{most} lanes"),
+        (least, most) => format!("{least} to {most} lanes"),
+    };
+    let bytes = |n: u64| Bytes(n).to_string();
+    let left = [
+        ("backend", backend.clone()),
+        ("kind", kind.as_str().unwrap_or_default().into()),
+        ("driver", driver.clone()),
+        ("memory", memory_bytes.map_or_else(|| "not told".into(), bytes)),
+        ("usable", usable),
+        ("subgroups", subgroups),
+        ("16-bit floats", if adapter.target.shader_f16 { "yes" } else { "no" }.into()),
+    ];
+    let right = [
+        ("largest buffer", bytes(limits.max_buffer_size)),
+        ("largest binding", bytes(limits.max_storage_buffer_binding_size)),
+        ("binding alignment", bytes(limits.min_storage_buffer_offset_alignment.into())),
+        ("bindings a shader", limits.max_storage_buffers_per_shader_stage.to_string()),
+        ("workgroups a dimension", limits.max_compute_workgroups_per_dimension.to_string()),
+        ("threads a workgroup", limits.max_compute_invocations_per_workgroup.to_string()),
+        ("memory a workgroup", bytes(limits.max_compute_workgroup_storage_size.into())),
+    ];
+    let rows = left
+        .into_iter()
+        .zip(right)
+        .map(|((what, is), (limit, allows))| vec![what.to_string(), is, format!("  {limit}"), allows]);
+    titled(name, &draw(&["", "", "", ">"], rows)) + "\n"
+}

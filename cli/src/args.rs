@@ -1,0 +1,213 @@
+//! What can be asked on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use plimsoll::bytes::Bytes;
+use plimsoll::config::Config;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; also when Ctrl-C ended a training early, which saves it
+  1  a fault of Plimsoll itself
+  2  bad usage or input: arguments, run file, text, profile, weights; a file that is not there
+  3  refused: the plan exceeds a limit; nothing was allocated
+  4  device: no adapter, or it failed
+  5  storage: the disk or its permissions kept a file from being read or written";
+
+const RUN_FILE: &str = "\
+A run file is TOML. All but the layers may be left out; this one says what the default run is:";
+
+/// At the end of `-h`.
+const SHORT: &str = "\
+Exit codes: 0 done, 2 bad usage or input, 3 refused, 4 device, 5 storage, 1 a fault of Plimsoll.
+`--help` shows examples and more.";
+
+const DEVICE: &str = "\
+The device is chosen by these environment variables, or else is the fastest kind there is:
+  WGPU_BACKEND       vulkan, metal, dx12, gl; several with commas
+  WGPU_ADAPTER_NAME  a part of the adapter's name
+  WGPU_POWER_PREF    low or high";
+
+/// A tensor training engine on wgpu that plans every byte before the first dispatch.
+#[derive(Parser)]
+#[command(name = "plimsoll", version, arg_required_else_help = true, after_help = format!("\
+Start here:
+  plimsoll plan       shows what the built-in run would take; needs no GPU and no driver
+  plimsoll train      trains it on Plimsoll's own sources, in a minute or two
+  plimsoll sample runs/default
+
+{EXIT_CODES}"))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Adapters(AdaptersArgs),
+    Plan(PlanArgs),
+    Train(TrainArgs),
+    Sample(SampleArgs),
+}
+
+/// Lists the adapters of this machine and what they offer.
+///
+/// Shows every adapter with its backend, driver, memory, and the limits and features that matter to
+/// a plan; the one that `train` would take comes first.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll adapters
+  WGPU_BACKEND=gl plimsoll adapters
+  plimsoll adapters --json > here.json    a profile, for `plimsoll plan --profile here.json`
+
+If WGPU_BACKEND names no backend, those of OpenGL are shown only where nothing else can train.
+
+{DEVICE}
+
+{EXIT_CODES}"))]
+pub(crate) struct AdaptersArgs {
+    /// Print a JSON array, which serves as a device profile
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Shows what a run would take, to the byte, without running it.
+///
+/// The dry run: plans the run for a device that need not be here and says where every byte goes:
+/// by role, by layer, at the peak, beside the least that any placement could take. Ends with FITS,
+/// or with REFUSED, every limit exceeded, and what would fit. Needs no GPU and no driver.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll plan
+  plimsoll plan run.toml --memory 64MiB
+  plimsoll plan run.toml --profile lavapipe
+  plimsoll plan run.toml --profile here.json --json
+  plimsoll plan run.toml --svg plan.svg
+
+Profiles that ship with Plimsoll: {}.
+A FILE is such a profile, or what `plimsoll adapters --json` printed, of which the first adapter
+counts.
+
+{RUN_FILE}
+{}
+{EXIT_CODES}", shipped(), indented(Config::REFERENCE)))]
+pub(crate) struct PlanArgs {
+    /// The run file; left out: the built-in default run
+    #[arg(value_name = "RUN.TOML")]
+    pub(crate) run: Option<PathBuf>,
+    /// Memory the plan may take, such as 64MiB; overrides `[budget] memory`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Bytes>,
+    /// The device to plan for: a shipped profile by name, or a FILE
+    #[arg(long, value_name = "NAME|FILE", default_value = "webgpu-default")]
+    pub(crate) profile: String,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also draw the plan: memory over the steps, every value where it lies
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Trains a run, and saves what came of it.
+///
+/// Plans the run for the device at hand; if it does not fit, refuses before anything is allocated.
+/// Then trains, shows a sample, and leaves a folder with the weights (safetensors, by PyTorch's
+/// names), the complete run file, the vocabulary, a line of metrics a step, and a summary.
+///
+/// Ctrl-C ends the training after the current step and saves it; a second Ctrl-C ends at once and
+/// saves nothing more.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll train
+  plimsoll train run.toml --out runs/first
+  plimsoll train run.toml --steps 200 --memory 64MiB
+  plimsoll train run.toml --init runs/first/model.safetensors
+
+What is in the folder:
+  model.safetensors  the weights: rnn.weight_ih_l0, ...
+  config.toml        the run with all that was given here; trains again
+  vocabulary.json    the units of the text, by id
+  metrics.jsonl      a line a step: step, loss, learning_rate, grad_norm, tokens
+  summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, steps,
+                     train_loss (mean of the last 50 steps), validation_loss, unigram_entropy,
+                     seconds, cpu_seconds, tokens_per_second
+
+{RUN_FILE}
+{}
+{DEVICE}
+
+{EXIT_CODES}", indented(Config::REFERENCE)))]
+pub(crate) struct TrainArgs {
+    /// The run file; left out: the built-in default run
+    #[arg(value_name = "RUN.TOML")]
+    pub(crate) run: Option<PathBuf>,
+    /// Updates to make; overrides `[train] steps`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    /// The folder to save to, new or empty; left out: runs/NAME, NAME that of the run file or
+    /// `default`, numbered (runs/NAME-2) where that is taken
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Save to --out even if it is not empty; files of an earlier run are replaced
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    /// Weights to start from, by the same names and shapes
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) init: Option<PathBuf>,
+    /// Memory the run may take, such as 64MiB; overrides `[budget] memory`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Bytes>,
+    /// What random numbers are drawn from; overrides `seed`
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Has a trained model write text.
+///
+/// Prints the prompt and what the model writes after it. Plans and takes only the memory that
+/// writing needs.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll sample runs/default
+  plimsoll sample runs/default --prompt 'fn main' --length 1000
+  plimsoll sample runs/default --temperature 0      always the likeliest unit
+
+{DEVICE}
+
+{EXIT_CODES}"))]
+pub(crate) struct SampleArgs {
+    /// The folder of a run, as `plimsoll train` left it
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Text to go on from; left out: the first unit of the vocabulary, unprinted
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) prompt: String,
+    /// Units to write
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) length: u32,
+    /// How bold the choices are: 0 takes the likeliest, 1 follows the model's odds
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = temperature, allow_negative_numbers = true)]
+    pub(crate) temperature: f32,
+    /// What the choices are drawn from
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+fn shipped() -> String {
+    plimsoll::target::Target::shipped().collect::<Vec<_>>().join(", ")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}").trim_end().to_string() + "\n").collect()
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|t: &f32| t.is_finite() && *t >= 0.0);
+    number.ok_or_else(|| "it must be a number of at least 0".into())
+}

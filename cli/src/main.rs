@@ -1,0 +1,43 @@
+//! The command line of Plimsoll: what it is asked, which command answers, and with which exit code
+//! it ends.
+
+mod adapters;
+mod args;
+mod output;
+mod plan;
+mod progress;
+mod quiet;
+mod sample;
+mod stop;
+mod table;
+mod train;
+
+use std::panic::{catch_unwind, set_hook};
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use output::{Failure, INTERNAL, tell};
+
+fn main() -> ExitCode {
+    // A panic is a fault of Plimsoll's. It is told as an error like any other, without a backtrace.
+    set_hook(Box::new(|info| tell(&format!("a fault of Plimsoll's, please report it: {info}"))));
+    let cli = Cli::parse();
+    if !matches!(cli.command, Command::Plan(_)) {
+        quiet::start_over_without_desktop_layer();
+    }
+    match catch_unwind(|| answer(&cli.command)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
+        Err(_) => ExitCode::from(INTERNAL),
+    }
+}
+
+fn answer(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Adapters(args) => adapters::adapters(args),
+        Command::Plan(args) => plan::plan(args),
+        Command::Train(args) => train::train(args),
+        Command::Sample(args) => sample::sample(args),
+    }
+}

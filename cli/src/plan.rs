@@ -1,0 +1,209 @@
+//! `plimsoll plan`: what a run would take, in tables or as JSON.
+
+use std::path::Path;
+
+use plimsoll::bytes::Bytes;
+use plimsoll::config::{Config, LayerKind, TrainConfig, Unit};
+use plimsoll::error::Error;
+use plimsoll::run::{AllowedBy, PlanReport, Run};
+use plimsoll::storage::{read_file, write_atomically};
+use plimsoll::target::{ProfileError, Target};
+
+use crate::args::PlanArgs;
+use crate::output::{Failure, json, say};
+use crate::table::draw;
+
+/// Tenants of the peak that are shown; the smaller ones are summed up.
+const SHOWN_TENANTS: usize = 8;
+
+pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
+    let target = profile(&args.profile)?;
+    let mut config = config(args.run.as_deref())?;
+    config.budget.memory = args.memory.or(config.budget.memory);
+    let run = Run::new(config)?;
+    let planned = run.plan(&target)?;
+    planned.plan.replay()?;
+    let report = PlanReport::new(&planned);
+    if let Some(file) = &args.svg {
+        let TrainConfig { batch, window, .. } = run.config.train;
+        let title = format!("{}, batch {batch}, window {window}", model(&run, report.vocabulary));
+        write_atomically(file, planned.plan.svg(&title).as_bytes()).map_err(Error::from)?;
+    }
+    if args.json {
+        say(&json(&report))?;
+    } else {
+        let parts = [
+            header(&run, &report),
+            roles(&report),
+            layers(&report),
+            peak(&report),
+            programs(&report),
+            verdict(&report),
+        ];
+        say(&parts.join("\n\n"))?;
+    }
+    if report.fits { Ok(()) } else { Err(Failure::Refused) }
+}
+
+/// The run that `file` describes, or the built-in one.
+pub(crate) fn config(file: Option<&Path>) -> Result<Config, Error> {
+    file.map_or_else(|| Ok(Config::default_run()), |file| Ok(Config::read(file)?))
+}
+
+/// A profile that ships with the library, or one in a file.
+fn profile(name: &str) -> Result<Target, Error> {
+    match Target::profile(name) {
+        Err(ProfileError::Unknown { .. }) if Path::new(name).exists() => {
+            let text = read_file(Path::new(name))?;
+            Ok(Target::from_json(&String::from_utf8_lossy(&text), name)?)
+        }
+        shipped => Ok(shipped?),
+    }
+}
+
+/// What is planned, and for what.
+pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
+    let Target { name, backend, .. } = &report.target;
+    let PlanReport { batch, window, accumulate, vocabulary, .. } = report;
+    let text = run.config.data.text.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
+    let units = run.text.ids.len();
+    let held_out = run.config.data.validation * 100.0;
+    let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
+    let rows = [
+        ("model", format!("{}; {} parameters", model(run, *vocabulary), grouped(report.parameters))),
+        (
+            "text",
+            format!(
+                "{text}: {} {}s, {vocabulary} different; {held_out} % held out",
+                grouped(units as u64),
+                unit(run.config.data.unit)
+            ),
+        ),
+        ("step", format!("batch {batch} x window {window}{micro}, {}", optimizer(run))),
+        ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
+    ];
+    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// What a text is cut into, in full.
+pub(crate) fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Char => "character",
+        Unit::Byte => "byte",
+    }
+}
+
+/// The layers in one line.
+fn model(run: &Run, vocabulary: u32) -> String {
+    run.config.layers.iter().map(|l| layer(&l.kind, vocabulary)).collect::<Vec<_>>().join(" > ")
+}
+
+fn layer(kind: &LayerKind, vocabulary: u32) -> String {
+    let name = kind.type_name();
+    match kind {
+        LayerKind::Embedding { size } => format!("{name} {size}"),
+        LayerKind::Rnn { hidden_size, .. } => format!("{name} {hidden_size}"),
+        LayerKind::Linear { out_features, .. } => format!("{name} {}", out_features.unwrap_or(vocabulary)),
+        LayerKind::Tanh | LayerKind::Relu | LayerKind::Sigmoid => name.to_string(),
+    }
+}
+
+fn optimizer(run: &Run) -> String {
+    let train = &run.config.train;
+    let clip = train.clip_norm.map_or_else(String::new, |norm| format!(", gradients clipped at {norm}"));
+    format!("{}{clip}", train.optimizer.type_name())
+}
+
+/// Bytes by role, and their sum beside the least it could be.
+pub(crate) fn roles(report: &PlanReport) -> String {
+    let row = |name: &str, bytes: u64| {
+        let share = 100.0 * bytes as f64 / report.planned_bytes.max(1) as f64;
+        vec![name.to_string(), Bytes(bytes).exact(), Bytes(bytes).to_string(), format!("{share:.1} %")]
+    };
+    let mut rows: Vec<_> = report.roles.iter().map(|(role, bytes)| row(role.name(), *bytes)).collect();
+    rows.push(row("planned", report.planned_bytes));
+    rows.push(row("lower bound", report.lower_bound_bytes));
+    rows.push(row("gap", report.gap_bytes()));
+    draw(&["memory by role", ">bytes", ">", ">share"], rows)
+}
+
+fn layers(report: &PlanReport) -> String {
+    let row = |l: &plimsoll::plan::report::LayerBytes| {
+        let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
+        let shown = bytes.map(|b| if b == 0 { "-".to_string() } else { Bytes(b).to_string() });
+        std::iter::once(l.layer.clone()).chain(shown).collect()
+    };
+    let titles = ["memory by layer", ">parameters", ">gradients", ">optimizer", ">carried", ">alive at peak"];
+    draw(&titles, report.layers.iter().map(row))
+}
+
+/// What is alive when the most is; its sum is the lower bound.
+fn peak(report: &PlanReport) -> String {
+    let all = &report.peak_tenants;
+    let (shown, rest) = all.split_at(all.len().min(SHOWN_TENANTS));
+    let mut rows: Vec<(u64, String)> = shown.iter().map(|t| (t.bytes, t.name.clone())).collect();
+    let rest_bytes: u64 = rest.iter().map(|t| t.bytes).sum();
+    if !rest.is_empty() {
+        rows.push((rest_bytes, format!("{} smaller ones", rest.len())));
+    }
+    let named: u64 = rows.iter().map(|(bytes, _)| bytes).sum();
+    rows.push((report.lower_bound_bytes.saturating_sub(named), "padding between them".to_string()));
+    let title = match &report.peak {
+        Some(peak) => format!("alive at the peak, dispatch {} of `{}`", peak.dispatch, peak.program),
+        None => "alive throughout".to_string(),
+    };
+    draw(&[">bytes", &title], rows.into_iter().map(|(bytes, name)| vec![Bytes(bytes).exact(), name]))
+}
+
+/// The programs, and how what is made on the way comes and goes in them.
+fn programs(report: &PlanReport) -> String {
+    let most = report.peak.as_ref().map_or(0, |p| p.activation_bytes);
+    let rows = report.programs.iter().map(|program| {
+        let runs = match program.runs_per_step {
+            0 => "-".to_string(),
+            runs => format!("{runs} x"),
+        };
+        vec![program.name.to_string(), program.dispatches.to_string(), runs, skyline(&program.alive_bytes, most)]
+    });
+    let table =
+        draw(&["program", ">dispatches", ">a step", "activations alive, from its first dispatch to its last"], rows);
+    format!("{table}\nA step of training is {} dispatches.", grouped(report.dispatches_per_step))
+}
+
+/// Heights as a line of blocks, 50 at most, each the highest of what it stands for.
+fn skyline(heights: &[u64], most: u64) -> String {
+    const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const WIDTH: usize = 50;
+    let width = heights.len().min(WIDTH);
+    let column = |i: usize| {
+        let (from, to) = (i * heights.len() / width, (i + 1) * heights.len() / width);
+        let height = heights[from..to].iter().copied().max().unwrap_or(0);
+        let eighths = (u128::from(height) * 8).div_ceil(u128::from(most.max(1)));
+        BLOCKS[usize::try_from(eighths).map_or(8, |e| e.min(8))]
+    };
+    (0..width).map(column).collect()
+}
+
+/// FITS with what is left, or the refusal.
+pub(crate) fn verdict(report: &PlanReport) -> String {
+    if let Some(refusal) = &report.refusal {
+        return refusal.to_string();
+    }
+    let needed = Bytes(report.planned_bytes);
+    match report.memory {
+        None => format!("FITS: {needed}. No one limits the memory; `--memory` would."),
+        Some(allowed) => {
+            let by = match allowed.by {
+                AllowedBy::Budget => "the budget",
+                AllowedBy::Device => "the device",
+            };
+            let left = Bytes(allowed.bytes - report.planned_bytes);
+            format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
+        }
+    }
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn grouped(n: u64) -> String {
+    Bytes(n).exact().trim_end_matches(" B").to_string()
+}

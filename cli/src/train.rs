@@ -1,0 +1,160 @@
+//! `plimsoll train`: plan, refuse or go, train, save, and show what came of it.
+
+use std::path::{Path, PathBuf};
+
+use plimsoll::bytes::Bytes;
+use plimsoll::config::Config;
+use plimsoll::device::Device;
+use plimsoll::error::Error;
+use plimsoll::run::{Folder, PlanReport, Run, Summary, Tally};
+use plimsoll::storage::load_tensors;
+use plimsoll::training::{Sampling, Session, StepReport, Writer};
+
+use crate::args::TrainArgs;
+use crate::output::{Failure, say};
+use crate::plan::{config, grouped, header, roles, unit, verdict};
+use crate::progress::{Progress, duration, rounded};
+use crate::stop;
+use crate::table::draw;
+
+/// Units of the sample at the end.
+const SAMPLE: usize = 300;
+
+pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
+    let run = Run::new(wanted(args)?)?;
+    run.streams()?;
+    let weights = args.init.as_deref().map(load_tensors).transpose()?;
+    let path = folder(args)?;
+    let device = Device::open()?;
+    let planned = run.plan(device.target())?;
+    let report = PlanReport::new(&planned);
+    say(&format!("{}\n\n{}\n", header(&run, &report), roles(&report)))?;
+    let planned = planned.accepted()?;
+    // Weights that do not belong to the model, and a folder that cannot be written to, are found
+    // out before the device is put to work.
+    if let Some(weights) = &weights {
+        weights.matching(&planned.named_shapes()).map_err(Error::from)?;
+    }
+    let mut folder = Folder::create(&path)?;
+    say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
+    let mut session = Session::start(planned, &device)?;
+    if let Some(weights) = &weights {
+        session.load(weights)?;
+    }
+    stop::listen();
+    let mut screen = Screen::default();
+    let tally = steps(&run, &mut session, &mut folder, &mut screen)?;
+    if stop::asked() && session.steps() < run.config.train.steps {
+        screen.say(&format!("Ended early, after step {} of {}.", session.steps(), run.config.train.steps));
+    }
+    let summary = run.summary(&mut session, &tally)?;
+    folder.save(&run, &mut session, &summary, &remark(args))?;
+    screen.say(&outcome(&run, &summary, folder.path()));
+    if screen.is_open() {
+        let mut writer = Writer::new(&mut session, &run.text.vocabulary, Sampling::default())?;
+        screen.say(&format!("\nIt writes:\n{}", writer.write("", SAMPLE)?));
+    }
+    screen.failed.map_or(Ok(()), Err)
+}
+
+/// The run as the file and the command line have it.
+fn wanted(args: &TrainArgs) -> Result<Config, Error> {
+    let mut config = config(args.run.as_deref())?;
+    config.train.steps = args.steps.unwrap_or(config.train.steps);
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.budget.memory = args.memory.or(config.budget.memory);
+    Ok(config)
+}
+
+/// Where to save to: what was asked for, or a folder that is still free.
+fn folder(args: &TrainArgs) -> Result<PathBuf, Error> {
+    let empty = |path: &Path| path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    if let Some(out) = &args.out {
+        if out.is_dir() && !empty(out) && !args.force {
+            let out = out.display();
+            return Err(Error::Input(format!("{out} is not empty; name another folder, or add --force to save there")));
+        }
+        return Ok(out.clone());
+    }
+    let name = args.run.as_deref().and_then(Path::file_stem).unwrap_or("default".as_ref()).to_string_lossy();
+    let first = Path::new("runs").join(&*name);
+    let numbered = (2u64..).map(|n| Path::new("runs").join(format!("{name}-{n}")));
+    let mut free = std::iter::once(first).chain(numbered).filter(|path| !path.exists() || empty(path));
+    Ok(free.next().expect("numbers do not run out"))
+}
+
+/// What the saved run file cannot say.
+fn remark(args: &TrainArgs) -> String {
+    args.init.as_ref().map_or_else(String::new, |init| format!("started from the weights in {init:?}"))
+}
+
+/// Trains to the end, or until an end is asked for.
+fn steps(run: &Run, session: &mut Session, folder: &mut Folder, screen: &mut Screen) -> Result<Tally, Failure> {
+    let mut streams = run.streams()?;
+    let mut tally = Tally::new();
+    let mut progress = Progress::new(run.config.train.steps, Bytes(session.plan().planned_bytes()));
+    let mut show = |session: &Session, reports: &[StepReport], tally: &Tally| {
+        let used = session.held().map(|held| held.bytes);
+        if let Some(line) = progress.show(reports, tally, used) {
+            screen.say(&line);
+        }
+    };
+    while session.steps() < run.config.train.steps && !stop::asked() {
+        let reports = session.step(&streams.next_window().into())?;
+        folder.append(&reports)?;
+        tally.add(&reports);
+        show(session, &reports, &tally);
+    }
+    let reports = session.finish()?;
+    folder.append(&reports)?;
+    tally.add_last(&reports);
+    show(session, &reports, &tally);
+    progress.end();
+    Ok(tally)
+}
+
+/// What a run came to, in a few lines.
+fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
+    let unit = unit(run.config.data.unit);
+    let or = |told: Option<String>, otherwise: &str| told.unwrap_or_else(|| otherwise.to_string());
+    let nats = |loss: f64| format!("{loss:.4} nats a {unit}");
+    let of_processors = summary.cpu_seconds.map(|s| format!(" ({} of processor time)", duration(s)));
+    let (steps, tokens) = (summary.steps, grouped(summary.tokens));
+    let trained = format!("{steps} steps, {tokens} {unit}s, in {}", duration(summary.seconds));
+    let created = summary.allocations_after_first_step.map(|n| format!("{n} buffers"));
+    let mut rows = vec![
+        ("trained", trained + &or(of_processors, "")),
+        ("speed", format!("{} {unit}s a second", rounded(summary.tokens_per_second))),
+        ("training loss", or(summary.train_loss.map(nats), "none") + ", mean of the last 50 steps"),
+        ("validation loss", or(summary.validation_loss.map(nats), "none: nothing was held out")),
+        ("unigram entropy", format!("{}: what counting alone would reach", nats(summary.unigram_entropy))),
+        ("planned", Bytes(summary.planned_bytes).exact()),
+        ("the device holds", or(summary.allocated_bytes.map(|b| Bytes(b).exact()), "not counted on this backend")),
+        ("created since step 1", or(created, "not counted on this backend")),
+        ("saved to", folder.display().to_string()),
+    ];
+    if summary.train_loss.is_some_and(|loss| !loss.is_finite()) {
+        rows.push(("note", "the loss is no number: a smaller learning_rate or a clip_norm may help".into()));
+    }
+    format!("\n{}", draw(&["", ""], rows.into_iter().map(|(what, is)| vec![what.to_string(), is])))
+}
+
+/// Standard output while there is something to save: if it closes, that ends the training as Ctrl-C
+/// does, and nothing is lost.
+#[derive(Default)]
+struct Screen {
+    failed: Option<Failure>,
+}
+
+impl Screen {
+    fn is_open(&self) -> bool {
+        self.failed.is_none()
+    }
+
+    fn say(&mut self, text: &str) {
+        if let (true, Err(failure)) = (self.is_open(), say(text)) {
+            self.failed = Some(failure);
+            stop::ask();
+        }
+    }
+}

@@ -1,0 +1,24 @@
+// y[i] = a[i] + b[i], a[i] - b[i] or a[i] * b[i]
+
+struct Params { len: u32, operation: u32 } // 0 add, 1 subtract, 2 multiply
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> a: array<Stored>; // (len)
+@group(0) @binding(1) var<storage, read_write> b: array<Stored>; // (len)
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (len)
+
+@compute @workgroup_size(256)
+fn binary(
+    @builtin(workgroup_id) w: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (w.y * n.x + w.x) * 256u + lane;
+    if i >= p.len { return; }
+    let ai = load(a[i]);
+    let bi = load(b[i]);
+    var yi = ai * bi;
+    if p.operation == 0u { yi = ai + bi; }
+    if p.operation == 1u { yi = ai - bi; }
+    y[i] = store(yi);
+}

@@ -1,0 +1,22 @@
+// y[c] = (y[c] +) the sum of x[r, c] over r, ascending, a thread a column
+
+struct Params { rows: u32, cols: u32, accumulate: u32 }
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (rows, cols)
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (cols)
+
+// Small workgroups, as columns are few and each is long.
+@compute @workgroup_size(64)
+fn column_sum(
+    @builtin(workgroup_id) w: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let c = (w.y * n.x + w.x) * 64u + lane;
+    if c >= p.cols { return; }
+    var sum = 0.0;
+    for (var r = 0u; r < p.rows; r++) { sum += load(x[r * p.cols + c]); }
+    if p.accumulate != 0u { sum = y[c] + sum; }
+    y[c] = sum;
+}

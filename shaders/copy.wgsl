@@ -1,0 +1,18 @@
+// y[i] = x[skip + i], words of four bytes whatever they hold
+
+struct Params { len: u32, skip: u32 } // skip: words bound in front of x
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> x: array<u32>; // (skip + len)
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // (len)
+
+@compute @workgroup_size(256)
+fn copy(
+    @builtin(workgroup_id) w: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (w.y * n.x + w.x) * 256u + lane;
+    if i >= p.len { return; }
+    y[i] = x[p.skip + i];
+}

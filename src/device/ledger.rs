@@ -1,0 +1,60 @@
+//! What a device holds, by its own counters, and which part of it is whose.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Held;
+
+/// The device's account: what was there from the start, and what each engine has taken.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger(Arc<Mutex<Account>>);
+
+#[derive(Debug, Default)]
+struct Account {
+    /// wgpu's own buffers.
+    baseline: Held,
+    /// What the engines' plans add up to.
+    taken: Held,
+}
+
+impl Ledger {
+    /// An account that starts with what `device` holds now.
+    pub(super) fn open(device: &wgpu::Device) -> Self {
+        Self(Arc::new(Mutex::new(Account { baseline: counted(device), taken: Held::default() })))
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an engine has taken `own`.
+    pub(super) fn take(&self, own: Held) {
+        let mut account = self.account();
+        account.taken.bytes += own.bytes;
+        account.taken.buffers += own.buffers;
+    }
+
+    /// Notes that an engine has given `own` back.
+    pub(super) fn give_back(&self, own: Held) {
+        let mut account = self.account();
+        account.taken.bytes -= own.bytes;
+        account.taken.buffers -= own.buffers;
+    }
+
+    /// What `device` holds beside its own and beside what other engines than the one of `own` have
+    /// taken; `None` where the backend does not count.
+    pub(super) fn held(&self, device: &wgpu::Device, own: Held) -> Option<Held> {
+        let counted = counted(device);
+        let Account { baseline, taken } = &*self.account();
+        let rest = |all: u64, base: u64, taken: u64, own: u64| all.saturating_sub(base).saturating_sub(taken - own);
+        (counted.bytes > 0).then(|| Held {
+            bytes: rest(counted.bytes, baseline.bytes, taken.bytes, own.bytes),
+            buffers: rest(counted.buffers, baseline.buffers, taken.buffers, own.buffers),
+        })
+    }
+}
+
+fn counted(device: &wgpu::Device) -> Held {
+    let counters = device.get_internal_counters().hal;
+    let number = |counter: isize| u64::try_from(counter).unwrap_or(0);
+    Held { bytes: number(counters.buffer_memory.read()), buffers: number(counters.buffers.read()) }
+}

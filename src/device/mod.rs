@@ -1,0 +1,91 @@
+//! The only place that knows wgpu: finding an adapter, opening it, running plans on it.
+
+mod adapters;
+mod heaps;
+mod ledger;
+mod pipelines;
+mod rings;
+mod run;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::EngineError;
+use crate::target::Target;
+
+use ledger::Ledger;
+
+pub use adapters::{Adapter, AdapterError, adapters};
+pub use run::DeviceEngine;
+
+/// An opened device. One is enough for any number of runs.
+#[derive(Clone, Debug)]
+pub struct Device {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    target: Target,
+    trouble: Trouble,
+    ledger: Ledger,
+}
+
+/// The first thing that went wrong on a device, as its callbacks told.
+#[derive(Clone, Debug, Default)]
+struct Trouble(Arc<Mutex<Option<EngineError>>>);
+
+impl Trouble {
+    fn note(&self, error: EngineError) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lost device makes every later call fail as well; the first word says why.
+        first.get_or_insert(error);
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Device {
+    /// Opens the adapter that `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF` ask for,
+    /// or else the fastest kind there is.
+    pub fn open() -> Result<Self, AdapterError> {
+        adapters::choose()?.open()
+    }
+
+    /// What plans for this device are made for.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Destroys the device as a driver reset would, so that what follows a loss can be tested.
+    #[doc(hidden)]
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
+    /// A buffer outside every plan, so that a test can see the counters see it.
+    #[doc(hidden)]
+    pub fn stray_buffer(&self, bytes: u64) -> Box<dyn std::any::Any> {
+        let usage = wgpu::BufferUsages::STORAGE;
+        let description = wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false };
+        Box::new(self.device.create_buffer(&description))
+    }
+
+    fn watched(device: wgpu::Device, queue: wgpu::Queue, target: Target) -> Self {
+        let trouble = Trouble::default();
+        let uncaptured = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.note(EngineError::Rejected { reason: error.to_string() });
+        }));
+        let lost = trouble.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            lost.note(EngineError::Lost { reason: format!("{message} ({reason:?})") });
+        });
+        // wgpu frees buffers of its own after its first submission; only then is the count steady.
+        queue.submit([]);
+        if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
+            trouble.note(EngineError::Lost { reason: error.to_string() });
+        }
+        let ledger = Ledger::open(&device);
+        Self { device, queue, target, trouble, ledger }
+    }
+}

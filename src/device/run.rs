@@ -1,0 +1,283 @@
+//! Carries out a plan on a device: every buffer, pipeline and bind group is made before the first
+//! step, and none after it.
+
+use super::Device;
+use super::pipelines::Pipelines;
+use super::rings::{ReadbackRing, UploadRing};
+use crate::engine::{Engine, EngineError, Held};
+use crate::graph::Role;
+use crate::ids::SlotId;
+use crate::plan::{Place, Plan, Staging};
+
+/// A plan with its buffers on a device.
+pub struct DeviceEngine {
+    device: Device,
+    plan: Plan,
+    arenas: Vec<wgpu::Buffer>,
+    upload: UploadRing,
+    readback: ReadbackRing,
+    pipelines: Pipelines,
+    /// For each step, one bind group, or one for each copy of the slots it binds.
+    bind_groups: Vec<Vec<wgpu::BindGroup>>,
+    recorded: Vec<Command>,
+    arrived: Vec<Vec<u8>>,
+    /// What the plan says this takes.
+    own: Held,
+}
+
+/// What a submission will do.
+enum Command {
+    Upload { from: (usize, u64), to: Place },
+    Run { program: usize, copy: u32 },
+    Read { from: Place, to: (usize, u64) },
+}
+
+impl DeviceEngine {
+    /// Takes the plan's memory on `device`, which must be what the plan was made for.
+    pub fn new(device: &Device, plan: Plan) -> Result<Self, EngineError> {
+        device.trouble.check()?;
+        let make = |bytes, usage, what| buffer(device, bytes, usage, what);
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let arenas =
+            plan.arenas.iter().map(|a| make(a.bytes, storage, a.role.name())).collect::<Result<Vec<_>, _>>()?;
+        let writing = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+        let reading = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let Staging { upload_bytes, readback_bytes } = plan.staging;
+        let ring = |bytes, usage| {
+            (0..Staging::RING).map(|_| make(bytes, usage, Role::Staging.name())).collect::<Result<Vec<_>, _>>()
+        };
+        let upload = UploadRing::new(ring(upload_bytes, writing)?, upload_bytes);
+        let readback = ReadbackRing::new(ring(readback_bytes, reading)?, readback_bytes);
+        let pipelines = Pipelines::new(&device.device, &plan);
+        let mut engine = Self {
+            device: device.clone(),
+            plan,
+            arenas,
+            upload,
+            readback,
+            pipelines,
+            bind_groups: Vec::new(),
+            recorded: Vec::new(),
+            arrived: Vec::new(),
+            own: Held::default(),
+        };
+        engine.own = Held {
+            bytes: engine.plan.planned_bytes(),
+            buffers: engine.arenas.len() as u64 + 2 * u64::from(Staging::RING),
+        };
+        device.ledger.take(engine.own);
+        engine.bind_groups = (0..engine.plan.schedule.steps.len()).map(|step| engine.bind(step)).collect();
+        device.trouble.check()?;
+        Ok(engine)
+    }
+
+    /// The bind groups of a step, one for each copy that it may run on.
+    fn bind(&self, step: usize) -> Vec<wgpu::BindGroup> {
+        let accesses = &self.plan.schedule.steps[step].accesses;
+        let copies_of =
+            |v: crate::ids::ValueId| self.plan.graph[v].home.map_or(1, |h| self.plan.slots[h.slot.index()].copies);
+        let copies = accesses.iter().flat_map(crate::schedule::Access::values).map(copies_of).max().unwrap_or(1);
+        (0..copies).map(|copy| self.bind_copy(step, copy)).collect()
+    }
+
+    fn bind_copy(&self, step: usize, copy: u32) -> wgpu::BindGroup {
+        let accesses = &self.plan.schedule.steps[step].accesses;
+        let entries: Vec<_> = (0u32..)
+            .zip(accesses)
+            .map(|(binding, access)| {
+                let value = access.writes.or(access.reads).expect("a binding touches a value");
+                let place = self.plan.value(value, copy).expect("a value that is bound has a place");
+                let bytes = access.bytes.end - access.bytes.start + access.slack;
+                wgpu::BindGroupEntry {
+                    binding,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &self.arenas[place.arena.index()],
+                        offset: place.offset + access.bytes.start - access.slack,
+                        size: wgpu::BufferSize::new(bytes),
+                    }),
+                }
+            })
+            .collect();
+        self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: self.pipelines.layout(entries.len()),
+            entries: &entries,
+        })
+    }
+
+    fn dispatch_all(&self, pass: &mut wgpu::ComputePass, program: usize, copy: u32) {
+        let mut set = None;
+        for index in self.plan.schedule.programs[program].steps.clone() {
+            let dispatch = &self.plan.schedule.steps[index].dispatch;
+            let (number, pipeline) = self.pipelines.of(index);
+            if set != Some(number) {
+                pass.set_pipeline(pipeline);
+                set = Some(number);
+            }
+            let groups = &self.bind_groups[index];
+            pass.set_bind_group(0, &groups[(copy as usize).min(groups.len() - 1)], &[]);
+            if !dispatch.params.is_empty() {
+                pass.set_immediates(0, &dispatch.params);
+            }
+            let [x, y, z] = dispatch.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    fn encode(&self, commands: &[Command]) -> wgpu::CommandBuffer {
+        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut at = 0;
+        while at < commands.len() {
+            match &commands[at] {
+                Command::Upload { from, to } => {
+                    let (source, target) = (self.upload.buffer(from.0), &self.arenas[to.arena.index()]);
+                    encoder.copy_buffer_to_buffer(source, from.1, target, to.offset, to.bytes);
+                }
+                Command::Read { from, to } => {
+                    let (source, target) = (&self.arenas[from.arena.index()], self.readback.buffer(to.0));
+                    encoder.copy_buffer_to_buffer(source, from.offset, target, to.1, from.bytes);
+                }
+                Command::Run { .. } => {
+                    // Programs that follow one another share a pass.
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                    while let Some(Command::Run { program, copy }) = commands.get(at) {
+                        self.dispatch_all(&mut pass, *program, *copy);
+                        at += 1;
+                    }
+                    continue;
+                }
+            }
+            at += 1;
+        }
+        encoder.finish()
+    }
+
+    /// Everything that was read so far goes to `arrived`.
+    fn collect_all(&mut self) -> Result<(), EngineError> {
+        self.submit()?;
+        for _ in 0..self.readback.len() {
+            let arrived = self.readback.turn(&self.device)?;
+            self.arrived.extend(arrived);
+        }
+        Ok(())
+    }
+}
+
+impl Engine for DeviceEngine {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn upload(&mut self, slot: SlotId, copy: u32, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
+        let mut place = self.plan.slot(slot, copy);
+        place.offset += offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.upload.room() == 0 {
+                self.submit()?;
+            }
+            let room = usize::try_from(self.upload.room()).expect("a staging buffer fits in memory");
+            let (piece, after) = rest.split_at(rest.len().min(room));
+            let from = self.upload.put(&self.device, piece)?;
+            let to = Place { bytes: piece.len() as u64, ..place };
+            self.recorded.push(Command::Upload { from, to });
+            place.offset += piece.len() as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError> {
+        self.recorded.push(Command::Run { program, copy });
+        Ok(())
+    }
+
+    fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError> {
+        let from = self.plan.slot(slot, copy);
+        if self.readback.room() < from.bytes {
+            self.collect_all()?;
+        }
+        let to = self.readback.reserve(from.bytes);
+        self.recorded.push(Command::Read { from, to });
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<(), EngineError> {
+        if self.recorded.is_empty() {
+            return Ok(());
+        }
+        self.upload.close();
+        let commands = std::mem::take(&mut self.recorded);
+        let submission = self.device.queue.submit([self.encode(&commands)]);
+        self.upload.turn(&submission);
+        self.readback.submitted(&submission);
+        self.device.trouble.check()
+    }
+
+    fn results(&mut self, all: bool) -> Result<Vec<Vec<u8>>, EngineError> {
+        if all {
+            self.collect_all()?;
+        } else {
+            self.submit()?;
+            let arrived = self.readback.turn(&self.device)?;
+            self.arrived.extend(arrived);
+        }
+        Ok(std::mem::take(&mut self.arrived))
+    }
+
+    fn download(&mut self, slot: SlotId, copy: u32) -> Result<Vec<u8>, EngineError> {
+        // What was read before stays in line for `results`.
+        self.collect_all()?;
+        let earlier = std::mem::take(&mut self.arrived);
+        let place = self.plan.slot(slot, copy);
+        let mut bytes = Vec::with_capacity(usize::try_from(place.bytes).unwrap_or(0));
+        let mut at = 0;
+        while at < place.bytes {
+            let piece = (place.bytes - at).min(self.readback.room());
+            let from = Place { offset: place.offset + at, bytes: piece, ..place };
+            let to = self.readback.reserve(piece);
+            self.recorded.push(Command::Read { from, to });
+            self.collect_all()?;
+            bytes.extend(std::mem::take(&mut self.arrived).into_iter().flatten());
+            at += piece;
+        }
+        self.arrived = earlier;
+        Ok(bytes)
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.device.ledger.held(&self.device.device, self.own)
+    }
+}
+
+impl Drop for DeviceEngine {
+    /// Waits for what is under way, so that the memory is free when this returns.
+    fn drop(&mut self) {
+        // On a lost device there is nothing to wait for, and nobody to tell.
+        let _ = self.device.device.poll(wgpu::PollType::wait_indefinitely());
+        self.device.ledger.give_back(self.own);
+    }
+}
+
+/// Creates a buffer, or says that the device has no room for it.
+fn buffer(
+    device: &Device,
+    bytes: u64,
+    usage: wgpu::BufferUsages,
+    what: &'static str,
+) -> Result<wgpu::Buffer, EngineError> {
+    let memory = device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validity = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(what),
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    });
+    let invalid = pollster::block_on(validity.pop());
+    let refused = pollster::block_on(memory.pop());
+    match refused.or(invalid) {
+        Some(error) => Err(EngineError::OutOfMemory { bytes, what, reason: error.to_string() }),
+        None => Ok(buffer),
+    }
+}

@@ -1,0 +1,379 @@
+//! The computation as data: programs of nodes, the values they pass on, the slots that outlive them.
+//!
+//! A *program* is a list of nodes that the device runs from first to last. Several programs share
+//! one graph: the training micro-step, the update, evaluation. What passes from one to another
+//! lies in a *slot*, memory that keeps its content between programs:
+//!
+//! ```text
+//! slot  weights  ====v0====================v9=====>     v0: what the slot held at the start
+//!                     \                    /            v9: a node's output, stored there
+//! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
+//! ```
+
+use std::ops::{Index, Range};
+
+use crate::ids::{NodeId, SlotId, ValueId};
+use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
+use crate::tensor::TensorType;
+
+/// What memory is for; the budget is told apart by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Weights and biases, kept from step to step.
+    Parameter,
+    /// The gradients of the parameters, summed over the micro-steps of a step.
+    Gradient,
+    /// What the optimizer remembers: momentum, moments.
+    OptimizerState,
+    /// Anything a node makes on the way.
+    Activation,
+    /// Recurrent state carried from window to window.
+    CarriedState,
+    /// A batch and the step's scalars, supplied before each step.
+    Input,
+    /// What is left for the host to read: loss, gradient norm, logits.
+    Result,
+    /// Buffers through which the host writes and reads.
+    Staging,
+}
+
+impl Role {
+    /// Every role, in the order reports list them.
+    pub const ALL: [Role; 8] = [
+        Role::Parameter,
+        Role::Gradient,
+        Role::OptimizerState,
+        Role::Activation,
+        Role::CarriedState,
+        Role::Input,
+        Role::Result,
+        Role::Staging,
+    ];
+
+    /// What reports call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Parameter => "parameters",
+            Role::Gradient => "gradients",
+            Role::OptimizerState => "optimizer state",
+            Role::Activation => "activations",
+            Role::CarriedState => "carried state",
+            Role::Input => "inputs",
+            Role::Result => "results",
+            Role::Staging => "staging",
+        }
+    }
+}
+
+/// Memory that keeps its content between programs.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// What messages call it.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Bytes of one copy.
+    pub bytes: u64,
+    /// How many there are: one, or one for each micro-step of a step.
+    pub copies: u32,
+    /// The slot the host works this one's content out from, and how.
+    pub derived: Option<(SlotId, Derivation)>,
+    /// The tensors in it, if it holds several.
+    pub parts: Vec<Part>,
+}
+
+/// A tensor within a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name, `LAYER.TENSOR`.
+    pub name: String,
+    /// Bytes from the slot's start.
+    pub offset: u64,
+    /// Size without padding.
+    pub bytes: u64,
+}
+
+/// Where in a slot a value lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The slot.
+    pub slot: SlotId,
+    /// Bytes from the slot's start.
+    pub offset: u64,
+}
+
+/// A tensor of the graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Shape and storage.
+    pub ty: TensorType,
+    /// What it is for.
+    pub role: Role,
+    /// The layer or tensor that messages name.
+    pub label: String,
+    /// The slot it lies in; `None` for one that lives within a program only.
+    pub home: Option<Home>,
+    /// The node that makes it and as which output; `None` for a slot's content at the start.
+    pub producer: Option<(NodeId, usize)>,
+}
+
+/// One application of an op.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// From what, into what.
+    pub site: Site,
+    /// The layer it belongs to.
+    pub label: String,
+}
+
+/// A list of nodes that runs as a whole.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What messages call it.
+    pub name: &'static str,
+    /// Its nodes in running order.
+    pub nodes: Vec<NodeId>,
+}
+
+/// Far above what any device holds, and far below where sums of sizes would overflow.
+const MOST_ELEMENTS: u64 = 1 << 40;
+
+/// A computation. The nodes of a program stand in an order in which they can run.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    slots: Vec<Slot>,
+    programs: Vec<Program>,
+    label: String,
+}
+
+impl Graph {
+    /// Starts a program; nodes added from now on belong to it.
+    pub fn begin(&mut self, name: &'static str) {
+        self.programs.push(Program { name, nodes: Vec::new() });
+    }
+
+    /// Names the layer that nodes added from now on belong to.
+    pub fn set_label(&mut self, label: impl Into<String>) {
+        self.label = label.into();
+    }
+
+    /// Adds memory that outlives programs.
+    pub fn slot(&mut self, name: impl Into<String>, role: Role, bytes: u64, copies: u32) -> SlotId {
+        let name = name.into();
+        self.slots.push(Slot { name, role, bytes, copies, derived: None, parts: Vec::new() });
+        SlotId::at(self.slots.len() - 1)
+    }
+
+    /// The content of `slot` from `offset` on, as a program finds it.
+    pub fn content(&mut self, slot: SlotId, offset: u64, ty: TensorType, label: impl Into<String>) -> ValueId {
+        self.values.push(Value {
+            ty,
+            role: self[slot].role,
+            label: label.into(),
+            home: Some(Home { slot, offset }),
+            producer: None,
+        });
+        ValueId::at(self.values.len() - 1)
+    }
+
+    /// Says which tensors `slot` holds, for reports.
+    pub fn set_parts(&mut self, slot: SlotId, parts: &[Part]) {
+        self.slots[slot.index()].parts = parts.to_vec();
+    }
+
+    /// A slot of its own for one tensor, and its content.
+    pub fn held(&mut self, name: &str, role: Role, ty: TensorType, copies: u32) -> ValueId {
+        let slot = self.slot(name, role, ty.bytes(), copies);
+        self.content(slot, 0, ty, name)
+    }
+
+    /// Applies `op` to `inputs`, after asking the op whether they fit.
+    pub fn apply(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>, ShapeError> {
+        let op = op.into();
+        let types = op.rule().outputs(&self.types(inputs))?;
+        if let Some(huge) = types.iter().find(|t| t.len() >= MOST_ELEMENTS) {
+            let reason = format!("its result {huge} has {} elements; no tensor may have 2^40 or more", huge.len());
+            return Err(ShapeError { op: op.rule().name(), reason });
+        }
+        let node = NodeId::at(self.nodes.len());
+        let outputs: Vec<ValueId> = types
+            .into_iter()
+            .enumerate()
+            .map(|(i, ty)| {
+                self.values.push(Value {
+                    ty,
+                    role: Role::Activation,
+                    label: self.label.clone(),
+                    home: None,
+                    producer: Some((node, i)),
+                });
+                ValueId::at(self.values.len() - 1)
+            })
+            .collect();
+        let site = Site { inputs: inputs.to_vec(), outputs: outputs.clone() };
+        self.nodes.push(Node { op, site, label: self.label.clone() });
+        self.programs.last_mut().expect("`begin` comes before the first op").nodes.push(node);
+        Ok(outputs)
+    }
+
+    /// Applies an op of which only the first output is of interest.
+    pub fn apply_one(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, ShapeError> {
+        Ok(self.apply(op, inputs)?[0])
+    }
+
+    /// Has `value` lie in `slot` from the moment it is made, so that it outlives the program.
+    ///
+    /// A value that already lies somewhere is copied.
+    pub fn store(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
+        let value = if self[value].home.is_some() { self.emit(Copy.into(), &[value])[0] } else { value };
+        let role = self[slot].role;
+        let stored = &mut self.values[value.index()];
+        stored.home = Some(Home { slot, offset });
+        stored.role = role;
+        value
+    }
+
+    /// Adds `value` to what `slot` holds, within the op that makes it where that op can and no
+    /// other reads the value.
+    pub fn accumulate(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
+        let home = Home { slot, offset };
+        if let Some(stored) = self.stored_in(home) {
+            let sum = self.emit(Binary::Add.into(), &[value, stored])[0];
+            return self.store(sum, slot, offset);
+        }
+        let ty = self[value].ty.clone();
+        let label = self[value].label.clone();
+        let old = self.content(slot, offset, ty, label);
+        let read = self.current_nodes().iter().any(|n| self[*n].site.inputs.contains(&value));
+        if let Some((node, 0)) = self[value].producer
+            && self[value].home.is_none()
+            && !read
+            && let Some(op) = self[node].op.rule().accumulating()
+        {
+            let node = &mut self.nodes[node.index()];
+            node.op = op;
+            node.site.inputs.push(old);
+            return self.store(value, slot, offset);
+        }
+        let sum = self.emit(Binary::Add.into(), &[value, old])[0];
+        self.store(sum, slot, offset)
+    }
+
+    /// What the program being written has last stored in `home`.
+    fn stored_in(&self, home: Home) -> Option<ValueId> {
+        let nodes = self.current_nodes().iter().rev();
+        let mut made = nodes.flat_map(|n| self[*n].site.outputs.iter().copied());
+        made.find(|v| self[*v].home == Some(home))
+    }
+
+    /// Every program, in the order they were begun.
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// Nodes of the program being written.
+    pub fn current_nodes(&self) -> &[NodeId] {
+        self.programs.last().map_or(&[], |p| &p.nodes)
+    }
+
+    /// Ids of all slots.
+    pub fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+        ids(0..self.slots.len()).map(SlotId)
+    }
+
+    /// Ids of all values.
+    pub fn value_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        ids(0..self.values.len()).map(ValueId)
+    }
+
+    /// The types of `values`.
+    pub fn types(&self, values: &[ValueId]) -> Vec<TensorType> {
+        values.iter().map(|&v| self[v].ty.clone()).collect()
+    }
+
+    /// Puts copies where an op must take the bytes of a value that it reads elsewhere too, that is
+    /// needed afterwards, or that lies in other memory than the output. To be called when a program is written.
+    pub fn protect(&mut self) {
+        let nodes = std::mem::take(&mut self.programs.last_mut().expect("a program was begun").nodes);
+        for (at, &id) in nodes.iter().enumerate() {
+            for pair in self[id].op.rule().in_place().into_iter().filter(|p| p.must) {
+                let (input, output) = (self[id].site.inputs[pair.input], self[id].site.outputs[pair.output]);
+                let later = nodes[at + 1..].iter().any(|n| self[*n].site.inputs.contains(&input));
+                let twice = self[id].site.inputs.iter().filter(|i| **i == input).count() > 1;
+                if later || twice || self[input].home != self[output].home {
+                    self.copy_for(id, pair.input, output);
+                }
+            }
+            self.programs.last_mut().expect("a program was begun").nodes.push(id);
+        }
+    }
+
+    /// Has node `id` read a copy of its input at `position` that lies where `output` will.
+    fn copy_for(&mut self, id: NodeId, position: usize, output: ValueId) {
+        self.set_label(self[id].label.clone());
+        let copy = self.emit(Copy.into(), &[self[id].site.inputs[position]])[0];
+        if let Some(home) = self[output].home {
+            self.store(copy, home.slot, home.offset);
+        }
+        self.nodes[id.index()].site.inputs[position] = copy;
+    }
+}
+
+fn ids(range: Range<usize>) -> impl Iterator<Item = u32> {
+    (0u32..).take(range.len())
+}
+
+impl Index<ValueId> for Graph {
+    type Output = Value;
+    fn index(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+}
+
+impl Index<NodeId> for Graph {
+    type Output = Node;
+    fn index(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+}
+
+impl Index<SlotId> for Graph {
+    type Output = Slot;
+    fn index(&self, id: SlotId) -> &Slot {
+        &self.slots[id.index()]
+    }
+}
+
+impl Emit for Graph {
+    fn emit(&mut self, op: Op, inputs: &[ValueId]) -> Vec<ValueId> {
+        self.apply(op, inputs).expect("a gradient rule emits ops that fit")
+    }
+
+    fn type_of(&self, value: ValueId) -> &TensorType {
+        &self[value].ty
+    }
+
+    fn made_by(&self, value: ValueId) -> Option<&Op> {
+        self[value].producer.map(|(node, _)| &self[node].op)
+    }
+
+    fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId {
+        let home = self[from].home.expect("only what the host supplies can be worked out by the host");
+        let ids_bytes = self[from].ty.len();
+        let ty = how.output(crate::ops::clamp(ids_bytes));
+        let known = self.slot_ids().find(|&s| self[s].derived == Some((home.slot, how)));
+        let slot = known.unwrap_or_else(|| {
+            let name = format!("{} ({how:?})", self[from].label);
+            let slot = self.slot(name, Role::Input, ty.bytes(), 1);
+            self.slots[slot.index()].derived = Some((home.slot, how));
+            slot
+        });
+        let label = self[slot].name.clone();
+        self.content(slot, 0, ty, label)
+    }
+}

@@ -1,0 +1,9 @@
+//! Networks as people describe them: layers, their parameters, and how those start.
+
+mod builder;
+mod init;
+mod model;
+
+pub use builder::{Builder, Inputs, LayerError, Parameter, Phase};
+pub use init::Init;
+pub use model::{Layer, LayerKind, Model};

@@ -1,0 +1,80 @@
+//! `y[n] = sum of x[.., n]`: the gradient of a bias.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use super::common::{check_old, start};
+use super::{Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use crate::ids::ValueId;
+use crate::shader;
+use crate::tensor::TensorType;
+
+/// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in ascending order; where it
+/// accumulates, the sum is added to a last input `y_old f32 (N)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnSum {
+    /// Whether there is a `y_old`.
+    pub accumulate: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    accumulate: u32,
+}
+
+impl Rule for ColumnSum {
+    fn name(&self) -> &'static str {
+        "column sum"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        let x = &inputs[0];
+        ShapeError::unless_floats(self.name(), "x", x)?;
+        ShapeError::unless(!x.shape.is_empty(), self.name(), || format!("x {x} (.., N) has no N"))?;
+        let y = TensorType::f32(&x.shape[x.shape.len() - 1..]);
+        check_old(self.name(), self.accumulate, inputs, &y)?;
+        Ok(vec![y])
+    }
+
+    fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        vec![None; at.inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let (rows, cols) = at.inputs[0].as_matrix();
+        let params = Params { rows: clamp(rows), cols: clamp(cols), accumulate: self.accumulate.into() };
+        vec![Dispatch {
+            shader: shader!("column_sum"),
+            dtype: at.inputs[0].dtype,
+            params: bytes_of(&params).to_vec(),
+            groups: at.cover(cols, 64),
+            bindings: vec![at.read(0), at.write_or_add(self.accumulate)],
+        }]
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let cols = clamp(at.outputs[0].len()) as usize;
+        let mut y = start(self.accumulate, inputs, cols);
+        for row in inputs[0].chunks(cols) {
+            y.iter_mut().zip(row).for_each(|(y, x)| *y += x);
+        }
+        vec![y]
+    }
+
+    fn in_place(&self) -> Vec<InPlace> {
+        self.accumulate.then(|| InPlace::must(0, 1)).into_iter().collect()
+    }
+
+    fn accumulating(&self) -> Option<Op> {
+        (!self.accumulate).then(|| ColumnSum { accumulate: true }.into())
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let sizes: [&[u32]; 5] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7]];
+        let plain = sizes.map(|s| Specimen::new(ColumnSum { accumulate: false }, &[s]));
+        let adding = sizes.map(|s| Specimen::new(ColumnSum { accumulate: true }, &[s, &s[s.len() - 1..]]));
+        plain.into_iter().chain(adding).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! `y = x`, word by word.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use super::{Binding, Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use crate::ids::ValueId;
+use crate::shader;
+use crate::tensor::{DType, TensorType};
+
+/// `y = x`, of any shape and storage, bit for bit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    len: u32,
+    skip: u32,
+}
+
+/// Copies the range `from` to all of `to`.
+pub(super) fn dispatch(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
+    // An odd number of halves ends amid a word, whose other half belongs to no value.
+    let words = (to.bytes.end - to.bytes.start).div_ceil(4);
+    let (from, skip) = from.aligned(at.target.align(), 4);
+    Dispatch {
+        shader: shader!("copy"),
+        dtype: DType::U32,
+        params: bytes_of(&Params { len: clamp(words), skip }).to_vec(),
+        groups: at.cover(words, 256),
+        bindings: vec![from, to],
+    }
+}
+
+impl Rule for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn gradient(&self, _: &Site, slope: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        vec![slope.outputs[0]]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        vec![dispatch(at, at.read(0), at.write(0))]
+    }
+
+    fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
+        vec![inputs[0].to_vec()]
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let sizes: [&[u32]; 3] = [&[1], &[7, 13], &[257]];
+        sizes
+            .map(|s| Specimen::new(Copy, &[s]).differentiable(&[0]))
+            .into_iter()
+            .chain([Specimen::new(Copy, &[&[3]]).ids(0, &[0, 1, u32::MAX])])
+            .collect()
+    }
+}

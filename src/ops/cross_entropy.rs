@@ -1,0 +1,163 @@
+//! `loss = scale * sum over rows of (ln sum e^logits - logits[target])`, with its gradient at once.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use super::common::{check_old, index, scattered, start};
+use super::sum::dispatch as sum_dispatch;
+use super::{
+    Binary, Data, Dispatch, Emit, IGNORE, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, Spread, Sum,
+    clamp,
+};
+use crate::ids::ValueId;
+use crate::shader;
+use crate::tensor::{DType, TensorType};
+
+/// The cross entropy of `softmax(logits)` and whole-number targets.
+///
+/// From `(logits (N, V), targets u32 (N), scale f32[1])`, where N may be several dimensions, to
+/// `(loss f32[1], dlogits (N, V), rows f32 (N))`:
+///
+/// ```text
+/// rows[n]    = scale * (ln sum over v of e^logits[n, v] - logits[n, targets[n]])
+/// loss       = sum of rows                                    and loss_old, where it accumulates
+/// dlogits[n] = scale * (softmax(logits[n]) - onehot(targets[n]))
+/// ```
+///
+/// Rows whose target is [`IGNORE`], or anything else not below V, count as 0 and have no gradient;
+/// it is the caller's `scale` that makes a mean. `loss_old f32[1]` comes last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossEntropy {
+    /// Whether there is a `loss_old`.
+    pub accumulate: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    gradient: u32,
+}
+
+/// `dy * slope`, where `slope` is the gradient of a loss whose own gradient is `dy`.
+pub(super) fn scaled(slope: ValueId, dy: ValueId, out: &mut dyn Emit) -> ValueId {
+    if out.is_one(dy) {
+        return slope;
+    }
+    let to = out.type_of(slope).clone();
+    let dy = out.emit_one(Spread { to, scale: 1.0 }, &[dy]);
+    out.emit_one(Binary::Mul, &[slope, dy])
+}
+
+impl Rule for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross entropy"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        let (logits, targets) = (&inputs[0], &inputs[1]);
+        ShapeError::unless_floats(self.name(), "logits", logits)?;
+        ShapeError::unless(targets.dtype == DType::U32, self.name(), || format!("targets {targets} (N) must be u32"))?;
+        let rows = logits.shape.split_last().map(|(_, rows)| rows);
+        ShapeError::unless(rows == Some(&targets.shape), self.name(), || {
+            format!("logits {logits} (N, V) and targets {targets} (N) differ in N")
+        })?;
+        let loss = TensorType::f32(&[1]);
+        ShapeError::unless_is(self.name(), "scale", &inputs[2], &loss)?;
+        check_old(self.name(), self.accumulate, inputs, &loss)?;
+        Ok(vec![loss, logits.clone(), TensorType::f32(&targets.shape)])
+    }
+
+    fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        let dy = slope.outputs[0];
+        let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, out));
+        [dlogits, None, None, dy].into_iter().take(at.inputs.len()).collect()
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let (rows, cols) = at.inputs[0].as_matrix();
+        let gradient = at.wanted[1];
+        let params = Params { rows: clamp(rows), cols: clamp(cols), gradient: gradient.into() };
+        let dlogits = if gradient { at.write(1) } else { at.read(0) };
+        let by_row = Dispatch {
+            shader: shader!("cross_entropy"),
+            dtype: at.inputs[0].dtype,
+            params: bytes_of(&params).to_vec(),
+            groups: at.cover(rows, 64),
+            bindings: vec![at.read(0), at.read(1), at.read(2), dlogits, at.write(2)],
+        };
+        let sum = Sum { scale: 1.0, accumulate: self.accumulate };
+        vec![by_row, sum_dispatch(&sum, at, &at.outputs[2], at.read_again(2))]
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let (_, cols) = at.inputs[0].as_matrix();
+        let scale = inputs[2][0];
+        let (mut dlogits, mut rows) = (Vec::new(), Vec::new());
+        for (row, &target) in inputs[0].chunks(clamp(cols) as usize).zip(inputs[1]) {
+            let target = index(target);
+            let Some(hit) = row.get(target) else {
+                rows.push(0.0);
+                dlogits.extend(row.iter().map(|_| 0.0));
+                continue;
+            };
+            let greatest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|x| (x - greatest).exp()).sum();
+            rows.push(scale * (sum.ln() + greatest - hit));
+            dlogits.extend(row.iter().enumerate().map(|(v, x)| {
+                let onehot = f64::from(u8::from(v == target));
+                scale * ((x - greatest).exp() / sum - onehot)
+            }));
+        }
+        let loss = start(self.accumulate, inputs, 1)[0] + rows.iter().sum::<f64>();
+        vec![vec![loss], dlogits, rows]
+    }
+
+    fn in_place(&self) -> Vec<InPlace> {
+        let over_old = self.accumulate.then(|| InPlace::must(0, 3));
+        [InPlace::may(1, 0)].into_iter().chain(over_old).collect()
+    }
+
+    fn accumulating(&self) -> Option<Op> {
+        (!self.accumulate).then(|| CrossEntropy { accumulate: true }.into())
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let of = |accumulate: bool, rows: &[u32], v: u32, spread: f64| {
+            let logits = [rows, &[v]].concat();
+            let n = rows.iter().product();
+            let targets = scattered(n, v);
+            let scale = Data::Values(vec![1.0 / f64::from(n)]);
+            let shapes: [&[u32]; 4] = [&logits, rows, &[1], &[1]];
+            Specimen::new(CrossEntropy { accumulate }, &shapes[..3 + usize::from(accumulate)])
+                .filled(0, Data::Uniform(-spread, spread))
+                .ids(1, &targets)
+                .filled(2, scale)
+        };
+        let ignored: Vec<u32> = (0..13).map(|n| [n, IGNORE, 0, 17, 16][n as usize % 5]).collect();
+        vec![
+            of(false, &[1], 1, 1.0).differentiable(&[0]),
+            of(false, &[7], 13, 1.0).differentiable(&[0]),
+            of(false, &[65], 5, 1.0).differentiable(&[0]),
+            of(false, &[3, 2], 97, 1.0).differentiable(&[0]),
+            of(true, &[7], 13, 1.0).differentiable(&[0, 3]),
+            of(false, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
+            // So far apart that e^logits is past every f32.
+            of(false, &[7], 13, 200.0),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_target_is_refused_with_both_shapes() {
+        let inputs = [TensorType::f32(&[6, 5]), TensorType::u32(&[7]), TensorType::f32(&[1])];
+        assert_eq!(
+            CrossEntropy { accumulate: false }.outputs(&inputs).unwrap_err().to_string(),
+            "cross entropy: logits f32[6, 5] (N, V) and targets u32[7] (N) differ in N"
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! What the host works out from ids, so that no shader needs float atomics.
+
+use crate::tensor::TensorType;
+
+/// What the host works out from an input of ids, so that no shader needs float atomics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Derivation {
+    /// Positions sorted by id, equal ids in order: `u32` of the same length.
+    SortedPositions,
+    /// Where each id's run begins in the sorted positions, and one past the last:
+    /// `u32[classes + 1]`.
+    Segments {
+        /// Ids run from 0 up to this, exclusive.
+        classes: u32,
+    },
+}
+
+impl Derivation {
+    /// The type of what is derived from an input of `len` ids.
+    pub fn output(self, len: u32) -> TensorType {
+        match self {
+            Derivation::SortedPositions => TensorType::u32(&[len]),
+            Derivation::Segments { classes } => TensorType::u32(&[classes + 1]),
+        }
+    }
+
+    /// Works it out. Ids past the last class belong to no segment and are sorted behind all others.
+    pub fn compute(self, ids: &[u32]) -> Vec<u32> {
+        match self {
+            Derivation::SortedPositions => {
+                let mut positions: Vec<u32> = (0u32..).take(ids.len()).collect();
+                positions.sort_by_key(|&p| ids[p as usize]);
+                positions
+            }
+            Derivation::Segments { classes } => {
+                let mut starts = vec![0; classes as usize + 1];
+                for &id in ids.iter().filter(|&&id| id < classes) {
+                    starts[id as usize + 1] += 1;
+                }
+                for i in 1..starts.len() {
+                    starts[i] += starts[i - 1];
+                }
+                starts
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `|g| = sqrt(sum of g^2)` over all gradients at once, and the factor that shortens it to a limit.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use super::common::bytes_of_f32;
+use super::{Binding, Data, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use crate::ids::ValueId;
+use crate::shader;
+use crate::tensor::{DType, TensorType};
+
+/// Workgroups, and so partial sums, of each gradient.
+const PARTIALS: u32 = 64;
+/// Elements that one workgroup takes at a time: a vector of four for each of 256 threads.
+const STRIDE: usize = 4 * 256;
+
+/// The length of the gradients taken as one vector, and the factor that clips it
+/// (Pascanu et al. 2013, On the difficulty of training recurrent neural networks).
+///
+/// From `g_1, .., g_G`, `f32` and each a multiple of 4 long, to `norm f32[2]` and a scratch
+/// `partials f32[G * 64]`:
+///
+/// ```text
+/// norm[0] = sqrt(sum of all g^2)
+/// norm[1] = min(1, max_norm / (norm[0] + 1e-6))      1 without max_norm; NaN where norm[0] is NaN
+/// ```
+///
+/// As `torch.nn.utils.clip_grad_norm_`. Nothing is multiplied here; optimizers take the factor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientNorm {
+    /// The greatest length left as it is.
+    pub max_norm: Option<f32>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SquaresParams {
+    len: u32,
+    accumulate: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ClipParams {
+    len: u32,
+    clips: u32,
+    max_norm: f32,
+}
+
+/// Sums the squares of gradient `i` into its own partial sums, chunk upon chunk.
+fn squares(at: &Lowering, i: usize) -> Vec<Dispatch> {
+    let bytes = u64::from(PARTIALS) * 4;
+    let own = i as u64 * bytes..(i as u64 + 1) * bytes;
+    let chunks = at.chunks(at.inputs[i].len());
+    chunks
+        .map(|chunk| {
+            let accumulate = chunk.start > 0;
+            let params = SquaresParams { len: clamp((chunk.end - chunk.start) / 4), accumulate: accumulate.into() };
+            let sums = Operand::Output(1);
+            let partials =
+                if accumulate { Binding::update(sums, sums, own.clone()) } else { Binding::write(sums, own.clone()) };
+            Dispatch {
+                shader: shader!("sum_of_squares"),
+                dtype: DType::F32,
+                params: bytes_of(&params).to_vec(),
+                groups: [PARTIALS, 1, 1],
+                bindings: vec![Binding::read(Operand::Input(i), bytes_of_f32(&chunk)), partials],
+            }
+        })
+        .collect()
+}
+
+impl Rule for GradientNorm {
+    fn name(&self) -> &'static str {
+        "gradient norm"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        ShapeError::unless(!inputs.is_empty(), self.name(), || "there is no gradient to measure".into())?;
+        for (i, g) in inputs.iter().enumerate() {
+            let fits = g.dtype == DType::F32 && g.len().is_multiple_of(4);
+            ShapeError::unless(fits, self.name(), || format!("g_{} {g} (P) must be f32 and P a multiple of 4", i + 1))?;
+        }
+        let partials = clamp(inputs.len() as u64 * u64::from(PARTIALS));
+        Ok(vec![TensorType::f32(&[2]), TensorType::f32(&[partials])])
+    }
+
+    fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        vec![None; at.inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let params = ClipParams {
+            len: clamp(at.outputs[1].len()),
+            clips: self.max_norm.is_some().into(),
+            max_norm: self.max_norm.unwrap_or_default(),
+        };
+        let clip = Dispatch {
+            shader: shader!("clip_factor"),
+            dtype: DType::F32,
+            params: bytes_of(&params).to_vec(),
+            groups: [1, 1, 1],
+            bindings: vec![at.read_again(1), at.write(0)],
+        };
+        let squares = (0..at.inputs.len()).flat_map(|i| squares(at, i));
+        squares.chain([clip]).collect()
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let mut partials = vec![0.0; clamp(at.outputs[1].len()) as usize];
+        for (g, own) in inputs.iter().zip(partials.chunks_mut(PARTIALS as usize)) {
+            let mut rest = *g;
+            for chunk in at.chunks(g.len() as u64) {
+                let (now, later) = rest.split_at(clamp(chunk.end - chunk.start) as usize);
+                for (group, part) in now.chunks(STRIDE).enumerate() {
+                    own[group % PARTIALS as usize] += part.iter().map(|x| x * x).sum::<f64>();
+                }
+                rest = later;
+            }
+        }
+        let norm = partials.iter().sum::<f64>().sqrt();
+        let factor = self.max_norm.map_or(1.0, |most| f64::from(most) / (norm + 1e-6));
+        // Not `min`, which drops a NaN.
+        let factor = if factor > 1.0 { 1.0 } else { factor };
+        vec![vec![norm, factor], partials]
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let shapes: [&[&[u32]]; 4] = [&[&[4]], &[&[4 * 257]], &[&[7, 4], &[12, 13], &[4]], &[&[65, 1024]]];
+        // As long as 2, which a limit of 3 must leave as it is.
+        let within = Specimen::new(GradientNorm { max_norm: Some(3.0) }, &[&[4]]).filled(0, Data::Values(vec![1.0; 4]));
+        [None, Some(0.5), Some(1e6)]
+            .into_iter()
+            .flat_map(|max_norm| shapes.map(|s| Specimen::new(GradientNorm { max_norm }, s)))
+            .chain([within])
+            .collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! `y[b] = x[b]` where `keep[b]`, else 0: how carried state is forgotten at a sequence's start.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use super::common::index;
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use crate::ids::ValueId;
+use crate::shader;
+use crate::tensor::{DType, TensorType};
+
+/// `x (B, H)` with the rows where `keep u32 (B)` is 0 replaced by zeros; `keep` is 0 or 1.
+///
+/// A row left out is exactly zero whatever it held, infinities and NaN too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskRows;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    len: u32,
+    cols: u32,
+}
+
+impl Rule for MaskRows {
+    fn name(&self) -> &'static str {
+        "mask rows"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        let (x, keep) = (&inputs[0], &inputs[1]);
+        ShapeError::unless_floats(self.name(), "x", x)?;
+        let fits = keep.dtype == DType::U32 && x.shape.split_last().is_some_and(|(_, rows)| rows == keep.shape);
+        ShapeError::unless(fits, self.name(), || {
+            format!("x {x} (B, H) and keep {keep} (B) differ in B, or keep is not u32")
+        })?;
+        Ok(vec![x.clone()])
+    }
+
+    fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        let dx = slope.outputs[0].map(|dy| out.emit_one(MaskRows, &[dy, at.inputs[1]]));
+        vec![dx, None]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let len = at.outputs[0].len();
+        let (_, cols) = at.outputs[0].as_matrix();
+        vec![Dispatch {
+            shader: shader!("mask_rows"),
+            dtype: at.outputs[0].dtype,
+            params: bytes_of(&Params { len: clamp(len), cols: clamp(cols) }).to_vec(),
+            groups: at.cover(len, 256),
+            bindings: vec![at.read(0), at.read(1), at.write(0)],
+        }]
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let (_, cols) = at.outputs[0].as_matrix();
+        let rows = inputs[0].chunks(clamp(cols) as usize).zip(inputs[1]);
+        let kept = rows.flat_map(|(row, &keep)| row.iter().map(move |&x| if index(keep) == 0 { 0.0 } else { x }));
+        vec![kept.collect()]
+    }
+
+    fn in_place(&self) -> Vec<InPlace> {
+        vec![InPlace::may(0, 0)]
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let of = |b: u32, h: u32| {
+            let keep: Vec<u32> = (0..b).map(|i| u32::from(i % 3 != 1)).collect();
+            Specimen::new(MaskRows, &[&[b, h], &[b]]).ids(1, &keep)
+        };
+        // A state that has overflowed must not outlive its sequence.
+        let spoilt = Data::Values(vec![f64::NAN, f64::INFINITY, 0.5, -0.5]);
+        vec![
+            of(1, 1).differentiable(&[0]),
+            of(7, 13).differentiable(&[0]),
+            of(1, 257).differentiable(&[0]),
+            of(257, 1).differentiable(&[0]),
+            Specimen::new(MaskRows, &[&[2, 2], &[2]]).ids(1, &[0, 1]).filled(0, spoilt),
+        ]
+    }
+}

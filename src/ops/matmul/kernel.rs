@@ -1,0 +1,331 @@
+//! Which kernel multiplies two matrices on which device.
+//!
+//! | family | for | a workgroup makes | it shares |
+//! |---|---|---|---|
+//! | subgroup | processors whose subgroups have one known size | TM rows of Q * 4L columns | the rows of `a`, lane to lane |
+//! | tiled | graphics processors | 32R rows of 64 columns | slices of both factors, in shared memory |
+//! | direct | any device | 8Y rows of 32Q columns | nothing |
+//!
+//! All of them sum over k in ascending order with one accumulator an element, so they agree to the
+//! last bit wherever a device rounds `fma` alike in all of them.
+
+use bytemuck::{Pod, Zeroable, bytes_of};
+
+use crate::ops::{Binding, Dispatch, Function};
+use crate::shader;
+use crate::shader::Shader;
+use crate::target::{DeviceKind, Target};
+use crate::tensor::DType;
+
+/// How the two factors lie in memory; `c` is always `(m, n)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `a (m, k)` and `b (k, n)`
+    Nn,
+    /// `a (m, k)` and `b (n, k)`
+    Nt,
+    /// `a (k, m)` and `b (k, n)`
+    Tn,
+}
+
+/// Everything about one product but where its operands are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// How the factors lie in memory.
+    pub layout: Layout,
+    /// Rows of `c`.
+    pub m: u32,
+    /// Columns of `c`.
+    pub n: u32,
+    /// Terms of every sum. Without any, whatever has 16 bytes serves as `a` and `b`.
+    pub k: u32,
+    /// What becomes of the sums.
+    pub epilogue: Epilogue,
+}
+
+/// What becomes of a sum `s` before it is stored: `f(c + s + bias)`, or `(c + s) * f'(y)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epilogue {
+    /// Adds what `c` holds.
+    pub accumulate: bool,
+    /// What the third operand is.
+    pub extra: Extra,
+    /// The function `f`.
+    pub function: Function,
+}
+
+/// The third operand of a product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Extra {
+    /// There is none.
+    #[default]
+    None,
+    /// `(n)`, added to every row.
+    Bias,
+    /// `(m, n)`, results of `f`, by whose slopes there the sums are multiplied.
+    Slope,
+}
+
+impl Epilogue {
+    /// As the shaders read it.
+    fn flags(self) -> u32 {
+        let extra = match self.extra {
+            Extra::None => 0,
+            Extra::Bias => 2,
+            Extra::Slope => 4,
+        };
+        u32::from(self.accumulate) | extra | (self.function as u32) << 8
+    }
+
+    /// Whether the sums themselves go through a function.
+    fn has_function(self) -> bool {
+        self.function != Function::Identity && self.extra != Extra::Slope
+    }
+}
+
+/// A kernel and the constants it is written out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// One subgroup a workgroup.
+    Subgroup {
+        /// Threads of a subgroup: 4, 8 or 16.
+        lanes: u32,
+        /// Rows of a tile, a multiple of `lanes`.
+        rows: u32,
+        /// Columns of a lane, in fours.
+        quads: u32,
+        /// Elements of one load.
+        width: Width,
+    },
+    /// Slices of the factors in shared memory.
+    Tiled {
+        /// Rows of a thread, in fours.
+        quads: u32,
+    },
+    /// Every thread for itself.
+    Direct {
+        /// Threads of a workgroup along y; along x there are 8.
+        height: u32,
+        /// Columns of a thread, in fours.
+        quads: u32,
+        /// Elements of one load.
+        width: Width,
+    },
+}
+
+/// Elements of one load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Width {
+    /// For any matrices.
+    One = 1,
+    /// For matrices whose rows all start at multiples of four elements; about 1.5 times as fast on
+    /// a software adapter.
+    Four = 4,
+}
+
+/// Rows and quads of the subgroup tiles that are worth their compilation.
+const SUBGROUP_TILES: [[u32; 2]; 5] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2]];
+
+/// Threads along x and y of a tiled workgroup.
+const TILED_THREADS: [u32; 2] = [16, 8];
+
+/// Bytes that a tiled workgroup shares, at most.
+const TILED_BYTES: u32 = 8704;
+
+/// Every kernel that can run on `target`, whatever it multiplies, those made for it first.
+pub fn variants(target: &Target) -> Vec<Variant> {
+    let widths = [Width::Four, Width::One];
+    let cpu = target.device_kind == DeviceKind::Cpu;
+    let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
+    let subgroup = lanes.into_iter().flat_map(|lanes| {
+        let tiles = SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0);
+        tiles.flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }))
+    });
+    let tiled = [2, 1].map(|quads| Variant::Tiled { quads });
+    let tiled = tiled.into_iter().filter(|_| has_room_for_tiles(target));
+    // A software adapter runs a workgroup on one core, so that a tall one would leave others idle.
+    let height = if cpu { 1 } else { 8 };
+    let direct = [2, 1].into_iter().flat_map(|quads| widths.map(|width| Variant::Direct { height, quads, width }));
+    if cpu { subgroup.chain(direct).chain(tiled).collect() } else { tiled.chain(direct).collect() }
+}
+
+fn has_room_for_tiles(target: &Target) -> bool {
+    let limits = &target.limits;
+    let [x, y] = TILED_THREADS;
+    x * y <= limits.max_compute_invocations_per_workgroup
+        && x <= limits.max_compute_workgroup_size_x
+        && y <= limits.max_compute_workgroup_size_y
+        && TILED_BYTES <= limits.max_compute_workgroup_storage_size
+}
+
+impl Variant {
+    /// Columns and rows of `c` that one workgroup makes.
+    pub fn tile(self) -> [u32; 2] {
+        match self {
+            Variant::Subgroup { lanes, rows, quads, .. } => [4 * lanes * quads, rows],
+            Variant::Tiled { quads } => [64, 32 * quads],
+            Variant::Direct { height, quads, .. } => [32 * quads, 8 * height],
+        }
+    }
+
+    /// The text for products of this kind.
+    pub fn shader(self, product: &Product) -> Shader {
+        // What all of them include is written out for these.
+        let width = ("V", self.width() as u32);
+        let with_function = ("F", 1);
+        match self {
+            Variant::Subgroup { lanes, rows, quads, .. } => {
+                let shader = match product.layout {
+                    Layout::Nn => shader!("matmul_subgroup_nn"),
+                    Layout::Nt => shader!("matmul_subgroup_nt"),
+                    Layout::Tn => shader!("matmul_subgroup_tn"),
+                };
+                let function = ("F", u32::from(product.epilogue.has_function()));
+                shader.with(&[("L", lanes), ("TM", rows), ("Q", quads), width, function])
+            }
+            Variant::Tiled { quads } => {
+                let shader = match product.layout {
+                    Layout::Nn => shader!("matmul_tiled_nn"),
+                    Layout::Nt => shader!("matmul_tiled_nt"),
+                    Layout::Tn => shader!("matmul_tiled_tn"),
+                };
+                shader.with(&[("R", quads), width, with_function])
+            }
+            Variant::Direct { height, quads, .. } => {
+                let shader = match product.layout {
+                    Layout::Nn => shader!("matmul_direct_nn"),
+                    Layout::Nt => shader!("matmul_direct_nt"),
+                    Layout::Tn => shader!("matmul_direct_tn"),
+                };
+                shader.with(&[("Y", height), ("Q", quads), width, with_function])
+            }
+        }
+    }
+
+    /// Whether it can make this product, should its operands start at multiples of four elements.
+    pub fn fits(self, product: &Product) -> bool {
+        let inner = match product.layout {
+            Layout::Nn | Layout::Nt => [product.k, product.n],
+            Layout::Tn => [product.m, product.n],
+        };
+        self.width() == Width::One || inner.iter().all(|extent| extent % 4 == 0)
+    }
+
+    fn width(self) -> Width {
+        match self {
+            Variant::Subgroup { width, .. } | Variant::Direct { width, .. } => width,
+            Variant::Tiled { .. } => Width::One,
+        }
+    }
+
+    fn is_of_one_family_with(self, other: Variant) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+
+    /// How long it takes for this product, in units that compare it with its own family only.
+    fn cost(self, product: &Product) -> u64 {
+        let [columns, rows] = self.tile();
+        let tiles = u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows));
+        // Elements loaded and quads summed for one k of a tile, and tiles made at once.
+        let (loaded, summed, at_once) = match self {
+            Variant::Subgroup { quads, .. } => (rows + columns, rows * quads, 2),
+            Variant::Tiled { quads } => (rows + columns, 16 * quads, 64),
+            // Each of the 8 threads along x loads all rows.
+            Variant::Direct { height, quads, .. } => (height * (64 + columns), rows * quads, 2),
+        };
+        // Fitted to times on llvmpipe, where an element loaded alone takes twice as long as one of four.
+        let load = if self.width() == Width::Four { 7 } else { 14 };
+        tiles.max(at_once) * u64::from(load * loaded + 8 * summed)
+    }
+}
+
+/// Where the operands of a product are. They may start at any element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operands {
+    /// The left factor.
+    pub a: Binding,
+    /// The right factor.
+    pub b: Binding,
+    /// What [`Extra`] says.
+    pub extra: Option<Binding>,
+    /// The product, both read and written where it accumulates.
+    pub c: Binding,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    flags: u32,
+    /// First elements of `a`, `b`, `extra` and `c` in what is bound.
+    starts: [u32; 4],
+}
+
+/// The dispatch of `product` by the kernel that is best for it on `target`.
+pub fn dispatch(
+    product: &Product,
+    dtype: DType,
+    target: &Target,
+    a: Binding,
+    b: Binding,
+    extra: Option<Binding>,
+    c: Binding,
+) -> Dispatch {
+    let operands = Operands { a, b, extra, c };
+    let variant = choose(product, target, operands.start_at_quads(dtype));
+    dispatch_with(variant, product, dtype, target, operands)
+}
+
+/// The cheapest kernel of the family made for `target`.
+fn choose(product: &Product, target: &Target, at_quads: bool) -> Variant {
+    let all = variants(target);
+    let family = all.iter().filter(|v| v.is_of_one_family_with(all[0]));
+    let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
+    *fitting.min_by_key(|v| v.cost(product)).expect("every family has a kernel for any product")
+}
+
+impl Operands {
+    /// Whether each starts at a multiple of four elements.
+    pub fn start_at_quads(&self, dtype: DType) -> bool {
+        let Operands { a, b, extra, c } = self;
+        let mut all = [a, b, c].into_iter().chain(extra);
+        all.all(|operand| operand.bytes.start % (4 * dtype.bytes()) == 0)
+    }
+}
+
+/// The dispatch of `product` by this kernel, which has to fit it.
+pub fn dispatch_with(
+    variant: Variant,
+    product: &Product,
+    dtype: DType,
+    target: &Target,
+    operands: Operands,
+) -> Dispatch {
+    let wide = variant.width() == Width::Four;
+    assert!(variant.fits(product) && (!wide || operands.start_at_quads(dtype)), "{variant:?} cannot make {product:?}");
+    assert_eq!(operands.extra.is_some(), product.epilogue.extra != Extra::None, "the third operand of {product:?}");
+    let Operands { a, b, extra, c } = operands;
+    // Something has to be bound, even though it is not read.
+    let extra = extra.unwrap_or_else(|| a.clone());
+    let bound = [a, b, extra, c].map(|operand| operand.aligned(target.align().max(16), dtype.bytes()));
+    let params = Params {
+        m: product.m,
+        n: product.n,
+        k: product.k,
+        flags: product.epilogue.flags(),
+        starts: bound.each_ref().map(|(_, start)| *start),
+    };
+    let [columns, rows] = variant.tile();
+    Dispatch {
+        shader: variant.shader(product),
+        dtype,
+        params: bytes_of(&params).to_vec(),
+        groups: [product.n.div_ceil(columns), product.m.div_ceil(rows), 1],
+        bindings: bound.map(|(binding, _)| binding).to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

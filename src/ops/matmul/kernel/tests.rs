@@ -1,0 +1,138 @@
+//! What is chosen where, and that the texts agree with the numbers in Rust.
+
+use super::*;
+use crate::ops::Operand;
+
+const LAYOUTS: [Layout; 3] = [Layout::Nn, Layout::Nt, Layout::Tn];
+
+fn product(layout: Layout, [m, n, k]: [u32; 3]) -> Product {
+    Product { layout, m, n, k, epilogue: Epilogue::default() }
+}
+
+fn on(profile: &str) -> Target {
+    Target::profile(profile).expect("it ships")
+}
+
+fn chosen(profile: &str, extents: [u32; 3]) -> Variant {
+    choose(&product(Layout::Nn, extents), &on(profile), true)
+}
+
+/// Every kernel of every kind of device, once.
+fn all() -> Vec<Variant> {
+    let wide = Target { subgroup_min_size: 16, subgroup_max_size: 16, ..on("lavapipe") };
+    let mut all = Vec::new();
+    for target in [on("lavapipe"), on("swiftshader"), wide, on("webgpu-default")] {
+        all.extend(variants(&target).into_iter().filter(|v| !all.contains(v)).collect::<Vec<_>>());
+    }
+    all
+}
+
+#[test]
+fn a_software_adapter_gets_tiles_as_large_as_the_product_fills() {
+    let tile = |rows, quads, width| Variant::Subgroup { lanes: 8, rows, quads, width };
+    assert_eq!(chosen("lavapipe", [512, 512, 512]), tile(32, 2, Width::Four));
+    assert_eq!(chosen("lavapipe", [16, 128, 128]), tile(16, 2, Width::Four));
+    assert_eq!(chosen("lavapipe", [1, 512, 512]), tile(8, 2, Width::Four));
+    // One tile would leave all cores but one idle.
+    assert_eq!(chosen("lavapipe", [32, 32, 512]), tile(16, 1, Width::Four));
+    assert_eq!(chosen("lavapipe", [512, 10, 64]), tile(32, 1, Width::One));
+}
+
+#[test]
+fn four_elements_are_loaded_at_once_only_where_all_rows_start_at_fours() {
+    let target = on("lavapipe");
+    let width = |layout, extents, at_quads| choose(&product(layout, extents), &target, at_quads).width();
+    assert_eq!(width(Layout::Nn, [7, 8, 12], true), Width::Four);
+    assert_eq!(width(Layout::Nn, [7, 8, 12], false), Width::One);
+    assert_eq!(width(Layout::Nn, [8, 8, 13], true), Width::One);
+    assert_eq!(width(Layout::Nt, [8, 9, 12], true), Width::One);
+    assert_eq!(width(Layout::Tn, [8, 12, 13], true), Width::Four, "no row is as long as k");
+    assert_eq!(width(Layout::Tn, [7, 12, 8], true), Width::One);
+}
+
+#[test]
+fn a_graphics_processor_gets_shared_tiles_and_smaller_ones_where_there_would_be_few() {
+    assert_eq!(chosen("webgpu-default", [2048, 2048, 64]), Variant::Tiled { quads: 2 });
+    assert_eq!(chosen("webgpu-default", [128, 128, 64]), Variant::Tiled { quads: 1 });
+}
+
+#[test]
+fn what_has_neither_subgroups_nor_shared_memory_computes_directly() {
+    assert!(matches!(chosen("lavapipe-gl", [64, 64, 64]), Variant::Direct { height: 1, quads: 2, .. }));
+    let mut small = on("webgpu-default");
+    small.limits.max_compute_workgroup_storage_size = 8192;
+    let variant = choose(&product(Layout::Nt, [64, 30, 64]), &small, true);
+    assert_eq!(variant, Variant::Direct { height: 8, quads: 1, width: Width::One });
+}
+
+#[test]
+fn subgroups_of_unknown_size_are_not_relied_on() {
+    let either = Target { subgroup_min_size: 4, subgroup_max_size: 8, ..on("lavapipe") };
+    assert!(!variants(&either).iter().any(|v| matches!(v, Variant::Subgroup { .. })));
+}
+
+#[test]
+fn an_operand_may_start_anywhere() {
+    let target = on("lavapipe");
+    let all = |start| Binding::read(Operand::Input(0), start..start + 64);
+    let plain = product(Layout::Nn, [4, 4, 4]);
+    let dispatch = dispatch(&plain, DType::F32, &target, all(0), all(32), None, all(68));
+    let params: Vec<u32> = dispatch.params.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+    assert_eq!(params, [4, 4, 4, 0, 0, 0, 0, 1], "68 is one element past a multiple of 32");
+    assert_eq!(dispatch.bindings[2], dispatch.bindings[0], "what is not there is bound to something that is");
+}
+
+#[test]
+fn workgroups_are_what_the_texts_say() {
+    for variant in all() {
+        for layout in LAYOUTS {
+            let found = variant.shader(&product(layout, [4, 4, 4])).workgroup(DType::F32);
+            let [x, y] = TILED_THREADS;
+            let (size, bytes) = match variant {
+                Variant::Subgroup { lanes, .. } => ([lanes, 1, 1], 0),
+                Variant::Tiled { quads: 2 } => ([x, y, 1], TILED_BYTES),
+                Variant::Tiled { .. } => ([x, y, 1], found.storage_bytes.min(TILED_BYTES)),
+                Variant::Direct { height, .. } => ([8, height, 1], 0),
+            };
+            assert_eq!((found.size, found.storage_bytes), (size, bytes), "{variant:?}");
+        }
+    }
+}
+
+#[test]
+fn flags_are_what_the_texts_say() {
+    let flags = |extra, accumulate| Epilogue { accumulate, extra, function: Function::Identity }.flags();
+    let function = Epilogue { function: Function::Tanh, ..Epilogue::default() };
+    for shader in all().into_iter().flat_map(|v| LAYOUTS.map(|l| v.shader(&product(l, [4, 4, 4])))) {
+        let text = shader.text(DType::F32);
+        for (name, value) in [
+            ("ACCUMULATE", flags(Extra::None, true)),
+            ("BIAS", flags(Extra::Bias, false)),
+            ("SLOPE", flags(Extra::Slope, false)),
+            ("FUNCTION", function.flags().ilog2()),
+        ] {
+            assert!(text.contains(&format!("const {name} = {value}u;")), "{}: {name}", shader.label());
+        }
+    }
+}
+
+#[test]
+fn every_text_is_valid() {
+    let tanh = Epilogue { function: Function::Tanh, ..Epilogue::default() };
+    for variant in all() {
+        for layout in LAYOUTS {
+            for epilogue in [Epilogue::default(), tanh] {
+                let shader = variant.shader(&Product { epilogue, ..product(layout, [4, 4, 4]) });
+                for dtype in [DType::F32, DType::F16] {
+                    let module = naga::front::wgsl::parse_str(&shader.text(dtype));
+                    let module = module.unwrap_or_else(|e| panic!("{} {dtype}: {e}", shader.label()));
+                    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
+                        .subgroup_stages(naga::valid::ShaderStages::all())
+                        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+                        .validate(&module)
+                        .unwrap_or_else(|e| panic!("{} {dtype}: {e:?}", shader.label()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What each op means: one file an op, and in it every answer the engine needs of that op.
+//!
+//! To add an op: write its file, then add its line to `ops!` below. Its specimens are a required
+//! answer, so the shader, gradient and device tests, which loop over them, cannot miss it.
+
+use std::ops::Range;
+
+use crate::ids::ValueId;
+use crate::shader::Shader;
+use crate::target::Target;
+use crate::tensor::{DType, TensorType};
+
+/// The questions an op's file answers.
+pub trait Rule {
+    /// What messages call it.
+    fn name(&self) -> &'static str;
+
+    /// The types of the outputs, or why these inputs do not fit.
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError>;
+
+    /// The loss's gradient for each input, as nodes emitted into `out`.
+    ///
+    /// `None` stands for an input through which no gradient flows. Inputs that `slope.wanted`
+    /// leaves out need no answer.
+    fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>>;
+
+    /// The dispatches that compute the outputs, in running order.
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch>;
+
+    /// The outputs in plain `f64` loops: the oracle the shaders are tested against.
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>>;
+
+    /// Small uses of the op, which every test of ops loops over.
+    fn specimens() -> Vec<Specimen>
+    where
+        Self: Sized;
+
+    /// Which outputs may, or must, take the bytes of an input.
+    fn in_place(&self) -> Vec<InPlace> {
+        Vec::new()
+    }
+
+    /// The same op with one more input, last, to which its first output is added in place.
+    fn accumulating(&self) -> Option<Op> {
+        None
+    }
+}
+
+/// Where an op stands in a graph: what it read and what it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Values the op read, in the op's own order.
+    pub inputs: Vec<ValueId>,
+    /// Values the op made, in the op's own order.
+    pub outputs: Vec<ValueId>,
+}
+
+/// What is known of the loss's gradient where an op stands, and what is asked.
+#[derive(Clone, Debug)]
+pub struct Slope {
+    /// For each output, the loss's gradient, where any flows back through it.
+    pub outputs: Vec<Option<ValueId>>,
+    /// For each input, whether its gradient is needed.
+    pub wanted: Vec<bool>,
+}
+
+/// Somewhere an op can put further ops. The graph is one; ops know no other name for it.
+pub trait Emit {
+    /// Adds `op` applied to `inputs` and returns what it makes.
+    fn emit(&mut self, op: Op, inputs: &[ValueId]) -> Vec<ValueId>;
+    /// The type of `value`.
+    fn type_of(&self, value: ValueId) -> &TensorType;
+    /// The op that makes `value`, unless it is given.
+    fn made_by(&self, value: ValueId) -> Option<&Op>;
+    /// An input that the host works out from the input `from` before each step.
+    fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId;
+}
+
+impl dyn Emit + '_ {
+    /// Adds `op`, of which only the first output is of interest, applied to `inputs`.
+    pub fn emit_one(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> ValueId {
+        self.emit(op.into(), inputs)[0]
+    }
+
+    /// Whether `value` is the gradient of the loss with respect to itself, which is 1.
+    pub fn is_one(&self, value: ValueId) -> bool {
+        matches!(self.made_by(value), Some(Op::Fill(fill)) if fill.value == 1.0)
+    }
+}
+
+/// The id of a target there is nothing to learn from: no vocabulary reaches it.
+pub const IGNORE: u32 = u32::MAX;
+
+/// What an op is told when it writes its dispatches.
+#[derive(Clone, Copy, Debug)]
+pub struct Lowering<'a> {
+    /// Types of the inputs.
+    pub inputs: &'a [TensorType],
+    /// Types of the outputs.
+    pub outputs: &'a [TensorType],
+    /// For each output, whether anything reads it.
+    pub wanted: &'a [bool],
+    /// The device to write for.
+    pub target: &'a Target,
+}
+
+/// An input or an output of an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The input at this position.
+    Input(usize),
+    /// The output at this position.
+    Output(usize),
+}
+
+/// A range of a value that a dispatch binds, and what it does there.
+///
+/// A binding that both reads and writes reads one value and writes another in the very same
+/// bytes, which the op's [`Rule::in_place`] must demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The value whose content is read.
+    pub reads: Option<Operand>,
+    /// The value whose content is made.
+    pub writes: Option<Operand>,
+    /// Which bytes of the value, from its own start.
+    pub bytes: Range<u64>,
+    /// Bytes bound in front of those, so that the binding starts at a multiple of the device's
+    /// alignment; the shader is told to skip them. See [`Binding::aligned`].
+    pub slack: u64,
+}
+
+impl Binding {
+    /// Reads these bytes of the value.
+    pub fn read(operand: Operand, bytes: Range<u64>) -> Self {
+        Self { reads: Some(operand), writes: None, bytes, slack: 0 }
+    }
+
+    /// Writes these bytes of the value.
+    pub fn write(operand: Operand, bytes: Range<u64>) -> Self {
+        Self { reads: None, writes: Some(operand), bytes, slack: 0 }
+    }
+
+    /// Reads `from` and writes `to` in the same bytes.
+    pub fn update(from: Operand, to: Operand, bytes: Range<u64>) -> Self {
+        Self { reads: Some(from), writes: Some(to), bytes, slack: 0 }
+    }
+
+    /// The same range bound from the last multiple of `align` on, and how many elements of
+    /// `element_bytes` the shader has to skip.
+    pub fn aligned(mut self, align: u64, element_bytes: u64) -> (Self, u32) {
+        self.slack = self.bytes.start % align;
+        let skip = clamp(self.slack / element_bytes);
+        (self, skip)
+    }
+}
+
+impl Lowering<'_> {
+    /// Reads the whole of input `i`.
+    pub fn read(&self, i: usize) -> Binding {
+        Binding::read(Operand::Input(i), 0..self.inputs[i].bytes())
+    }
+
+    /// Writes the whole of output `i`.
+    pub fn write(&self, i: usize) -> Binding {
+        Binding::write(Operand::Output(i), 0..self.outputs[i].bytes())
+    }
+
+    /// Writes the whole of output `o` over input `i`.
+    pub fn update(&self, i: usize, o: usize) -> Binding {
+        Binding::update(Operand::Input(i), Operand::Output(o), 0..self.outputs[o].bytes())
+    }
+
+    /// Workgroups of `size` threads that cover `len` items, folded into two dimensions where one
+    /// does not reach. Shaders count them as `w.y * n.x + w.x`.
+    pub fn cover(&self, len: u64, size: u32) -> [u32; 3] {
+        let groups = len.div_ceil(u64::from(size)).max(1);
+        let row = u64::from(self.target.limits.max_compute_workgroups_per_dimension);
+        let rows = groups.div_ceil(row);
+        // As even as can be, so that few threads of the last row have nothing to do.
+        let across = groups.div_ceil(rows);
+        [clamp(across), clamp(rows), 1]
+    }
+
+    /// Ranges of elements of at most one binding's size that cover `len` elements of four bytes.
+    pub fn chunks(&self, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+        let align = self.target.align().max(16);
+        // A limit below one alignment is one the plan's check refuses.
+        let most = (self.target.limits.max_storage_buffer_binding_size / align * align).max(align) / 4;
+        (0..len.div_ceil(most)).map(move |i| i * most..((i + 1) * most).min(len))
+    }
+}
+
+/// A count as the `u32` that shaders take; one too large to be one is refused by the plan's check
+/// long before it could be used.
+pub(crate) fn clamp(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// One run of a shader.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// The shader to run.
+    pub shader: Shader,
+    /// Storage type of its `Stored` elements.
+    pub dtype: DType,
+    /// The shader's `Params`, as bytes.
+    pub params: Vec<u8>,
+    /// Workgroups along x, y and z.
+    pub groups: [u32; 3],
+    /// What is bound, in binding order.
+    pub bindings: Vec<Binding>,
+}
+
+/// An output that may or must take the bytes of an input.
+///
+/// Only for kernels in which the thread that writes an element is the only one to read that
+/// element, and reads it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InPlace {
+    /// Position of the output.
+    pub output: usize,
+    /// Position of the input, which nothing may read afterwards.
+    pub input: usize,
+    /// Whether the op works no other way.
+    pub must: bool,
+}
+
+impl InPlace {
+    /// Output `output` may take the bytes of input `input` when nothing else needs that.
+    pub fn may(output: usize, input: usize) -> Self {
+        Self { output, input, must: false }
+    }
+
+    /// Output `output` lies on input `input`.
+    pub fn must(output: usize, input: usize) -> Self {
+        Self { output, input, must: true }
+    }
+}
+
+/// Why an op cannot take its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{op}: {reason}")]
+pub struct ShapeError {
+    /// The op's name.
+    pub op: &'static str,
+    /// What does not fit, with the shapes.
+    pub reason: String,
+}
+
+macro_rules! ops {
+    ($($file:ident::$op:ident),+ $(,)?) => {
+        $(#[allow(unused_imports, reason = "two ops may share a file")] pub use $file::$op;)+
+
+        /// Every op of the engine.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $(#[doc = concat!("See [`type@", stringify!($op), "`].")] $op($op)),+ }
+
+        impl Op {
+            /// The rule of this op; the only place that looks at which op it is.
+            pub fn rule(&self) -> &dyn Rule {
+                match self { $(Op::$op(op) => op),+ }
+            }
+
+            /// The specimens of every op.
+            pub fn specimens() -> Vec<Specimen> {
+                let mut all = Vec::new();
+                $(all.extend(<$op as Rule>::specimens());)+
+                all
+            }
+        }
+
+        $(impl From<$op> for Op { fn from(op: $op) -> Op { Op::$op(op) } })+
+    };
+}
+
+mod activation;
+mod adamw;
+mod binary;
+mod column_sum;
+mod common;
+mod copy;
+mod cross_entropy;
+mod derivation;
+mod embedding;
+mod fill;
+mod gradient_norm;
+mod mask_rows;
+pub mod matmul;
+mod mse;
+mod rnn;
+mod scale;
+mod sgd;
+mod specimen;
+mod sum;
+
+pub use activation::Function;
+pub use derivation::Derivation;
+pub use matmul::Layout;
+pub use specimen::{Data, Specimen};
+
+ops! {
+    activation::Activation,
+    activation::ActivationGradient,
+    adamw::AdamW,
+    binary::Binary,
+    column_sum::ColumnSum,
+    copy::Copy,
+    cross_entropy::CrossEntropy,
+    embedding::Embedding,
+    embedding::EmbeddingGradient,
+    fill::Fill,
+    gradient_norm::GradientNorm,
+    mask_rows::MaskRows,
+    matmul::Matmul,
+    mse::Mse,
+    rnn::Rnn,
+    rnn::RnnGradient,
+    rnn::RnnWeightGradient,
+    scale::Scale,
+    sgd::Sgd,
+    sum::Spread,
+    sum::Sum,
+}

@@ -1,0 +1,66 @@
+//! Small uses of an op, with data, which every test of ops loops over.
+
+use super::Op;
+use crate::tensor::{DType, TensorType};
+
+/// How an input of a specimen is filled.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Evenly spread numbers between the two.
+    Uniform(f64, f64),
+    /// Just these.
+    Values(Vec<f64>),
+}
+
+/// A small use of an op, with data, for the tests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Specimen {
+    /// The op.
+    pub op: Op,
+    /// Types of its inputs.
+    pub inputs: Vec<TensorType>,
+    /// What the inputs hold.
+    pub data: Vec<Data>,
+    /// Inputs for which central differences are compared with the gradient rule.
+    pub differentiable: Vec<usize>,
+    /// Outputs through which the loss of that comparison flows.
+    pub through: Vec<usize>,
+}
+
+impl Specimen {
+    /// `op` on `f32` inputs of these shapes, all filled from -1 to 1, with no gradient to check.
+    pub fn new(op: impl Into<Op>, shapes: &[&[u32]]) -> Self {
+        Self {
+            op: op.into(),
+            inputs: shapes.iter().map(|s| TensorType::f32(s)).collect(),
+            data: vec![Data::Uniform(-1.0, 1.0); shapes.len()],
+            differentiable: Vec::new(),
+            through: vec![0],
+        }
+    }
+
+    /// The same with the input at `i` given in full as whole numbers.
+    pub fn ids(mut self, i: usize, ids: &[u32]) -> Self {
+        self.inputs[i].dtype = DType::U32;
+        self.data[i] = Data::Values(ids.iter().map(|&id| f64::from(id)).collect());
+        self
+    }
+
+    /// The same with the input at `i` filled otherwise.
+    pub fn filled(mut self, i: usize, data: Data) -> Self {
+        self.data[i] = data;
+        self
+    }
+
+    /// The same with the gradients of these inputs to be checked.
+    pub fn differentiable(mut self, inputs: &[usize]) -> Self {
+        self.differentiable = inputs.to_vec();
+        self
+    }
+
+    /// The same with the loss flowing through these outputs instead of the first.
+    pub fn through(mut self, outputs: &[usize]) -> Self {
+        self.through = outputs.to_vec();
+        self
+    }
+}

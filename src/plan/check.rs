@@ -1,0 +1,175 @@
+//! Holds a plan against a device's limits and reports everything that exceeds them.
+//!
+//! wgpu checks some of these when it is too late, and some, such as shared memory, not at all.
+
+use std::collections::HashSet;
+
+use super::Plan;
+use crate::bytes::Bytes;
+use crate::graph::Role;
+use crate::ids::ValueId;
+use crate::schedule::Step;
+
+/// One limit exceeded, with both numbers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[error("{layer}: {what} {limit} is {allowed}, and {needed} is needed")]
+pub struct Violation {
+    /// The limit's name, as WebGPU or `run.toml` writes it.
+    pub limit: &'static str,
+    /// What is needed.
+    pub needed: u64,
+    /// What is allowed.
+    pub allowed: u64,
+    /// The layer or tensor that needs the most.
+    pub layer: String,
+    /// The words that lead to the limit: "the budget", "the device's".
+    #[serde(skip)]
+    pub what: &'static str,
+    /// Whether the numbers are bytes.
+    #[serde(skip)]
+    pub in_bytes: bool,
+}
+
+impl Violation {
+    /// The violation as a sentence, sizes in words.
+    pub fn sentence(&self) -> String {
+        let number = |n: u64| if self.in_bytes { Bytes(n).to_string() } else { n.to_string() };
+        let (needed, allowed) = (number(self.needed), number(self.allowed));
+        format!("{} {} allows {allowed}, and {} needs {needed}", self.what, self.limit, self.layer)
+    }
+
+    /// The layer or tensor alone.
+    fn of(&self) -> &str {
+        self.layer.split(" (").next().unwrap_or(&self.layer)
+    }
+}
+
+/// Every limit exceeded: each limit once a layer, by whatever of it needs the most.
+pub(super) fn check(plan: &Plan, memory: Option<u64>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    memory_budget(plan, memory, &mut found);
+    buffers(plan, &mut found);
+    let mut seen = HashSet::new();
+    for step in &plan.schedule.steps {
+        bindings(plan, step, &mut found);
+        grid(plan, step, &mut found);
+        // Threads and shared memory are the shader's, so each is looked at once in a layer.
+        if seen.insert((&plan.graph[step.node].label, step.dispatch.shader.label(), step.dispatch.dtype)) {
+            workgroup(plan, step, &mut found);
+        }
+    }
+    // All of one limit stand together, in the order in which the limits were met.
+    let mut limits: Vec<&str> = Vec::new();
+    for violation in &found {
+        if !limits.contains(&violation.limit) {
+            limits.push(violation.limit);
+        }
+    }
+    found.sort_by_key(|v| limits.iter().position(|l| *l == v.limit));
+    found
+}
+
+/// Notes a violation, or that one already noted is worse here.
+fn hold(found: &mut Vec<Violation>, new: Violation) {
+    if new.needed <= new.allowed {
+        return;
+    }
+    match found.iter_mut().find(|v| v.limit == new.limit && v.of() == new.of()) {
+        Some(known) if known.needed >= new.needed => {}
+        Some(known) => *known = new,
+        None => found.push(new),
+    }
+}
+
+fn device(limit: &'static str, needed: u64, allowed: u64, layer: String, in_bytes: bool) -> Violation {
+    Violation { limit, needed, allowed, layer, what: "the device's", in_bytes }
+}
+
+fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
+    let needed = plan.planned_bytes();
+    let layer = "the whole plan".to_string();
+    if let Some(allowed) = memory {
+        hold(
+            found,
+            Violation { limit: "memory", needed, allowed, layer: layer.clone(), what: "the budget", in_bytes: true },
+        );
+    }
+    if let Some(allowed) = plan.target.memory_bytes {
+        hold(found, device("memory_bytes", needed, allowed, layer, true));
+    }
+}
+
+fn buffers(plan: &Plan, found: &mut Vec<Violation>) {
+    let limit = plan.target.limits.max_buffer_size;
+    for (index, arena) in plan.arenas.iter().enumerate() {
+        hold(found, device("max_buffer_size", arena.bytes, limit, plan.largest_of(index), true));
+    }
+    for (bytes, what) in
+        [(plan.staging.upload_bytes, "the upload ring"), (plan.staging.readback_bytes, "the readback ring")]
+    {
+        hold(found, device("max_buffer_size", bytes, limit, what.to_string(), true));
+    }
+}
+
+fn bindings(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
+    let limits = &plan.target.limits;
+    let layer = || plan.graph[step.node].label.clone();
+    let count = step.accesses.len() as u64;
+    let allowed = u64::from(limits.max_storage_buffers_per_shader_stage);
+    hold(found, device("max_storage_buffers_per_shader_stage", count, allowed, layer(), false));
+    let immediates = step.dispatch.params.len() as u64;
+    hold(found, device("max_immediate_size", immediates, u64::from(limits.max_immediate_size), layer(), true));
+    for access in &step.accesses {
+        let bound = (access.bytes.end - access.bytes.start).saturating_add(access.slack);
+        if bound > limits.max_storage_buffer_binding_size {
+            let value = access.writes.or(access.reads).expect("a binding touches a value");
+            let who = plan.name_of(value);
+            hold(
+                found,
+                device("max_storage_buffer_binding_size", bound, limits.max_storage_buffer_binding_size, who, true),
+            );
+        }
+    }
+}
+
+fn grid(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
+    let allowed = u64::from(plan.target.limits.max_compute_workgroups_per_dimension);
+    let most = step.dispatch.groups.iter().copied().max().unwrap_or(0);
+    let layer = plan.graph[step.node].label.clone();
+    hold(found, device("max_compute_workgroups_per_dimension", most.into(), allowed, layer, false));
+}
+
+fn workgroup(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
+    let limits = &plan.target.limits;
+    let group = step.dispatch.shader.workgroup(step.dispatch.dtype);
+    let who = || format!("{} ({})", plan.graph[step.node].label, step.dispatch.shader.name);
+    let threads = [
+        ("max_compute_invocations_per_workgroup", group.invocations(), limits.max_compute_invocations_per_workgroup),
+        ("max_compute_workgroup_size_x", group.size[0], limits.max_compute_workgroup_size_x),
+        ("max_compute_workgroup_size_y", group.size[1], limits.max_compute_workgroup_size_y),
+    ];
+    for (limit, needed, allowed) in threads {
+        hold(found, device(limit, needed.into(), allowed.into(), who(), false));
+    }
+    let shared = (group.storage_bytes, limits.max_compute_workgroup_storage_size);
+    hold(found, device("max_compute_workgroup_storage_size", shared.0.into(), shared.1.into(), who(), true));
+}
+
+impl Plan {
+    /// What messages call `value`: its layer, its type, its role.
+    pub fn name_of(&self, value: ValueId) -> String {
+        let value = &self.graph[value];
+        match value.role {
+            Role::Activation => format!("{} ({} activation)", value.label, value.ty),
+            _ => format!("{} ({})", value.label, value.ty),
+        }
+    }
+
+    /// The largest thing in the arena at `index`.
+    fn largest_of(&self, index: usize) -> String {
+        let arena = crate::ids::ArenaId::at(index);
+        let values = self.graph.value_ids().filter_map(|v| Some((self.values[v.index()]?, v)));
+        let largest = values.filter(|(p, _)| p.arena == arena).max_by_key(|(p, v)| (p.bytes, std::cmp::Reverse(*v)));
+        largest.map_or_else(|| self.arenas[index].role.name().to_string(), |(_, v)| self.name_of(v))
+    }
+}

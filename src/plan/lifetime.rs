@@ -1,0 +1,100 @@
+//! When each value is alive, and which values share their bytes.
+//!
+//! Values that an op passes on in place form a *tenant*: one range of bytes, one live range that
+//! begins with the first of them and ends with the last.
+//!
+//! ```text
+//!            xp [======]
+//!                      y [=========]         rnn writes y over xp
+//! tenant        [==================]
+//! ```
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::place::Interval;
+use crate::graph::Graph;
+use crate::ids::ValueId;
+use crate::ops::InPlace;
+use crate::schedule::{Schedule, Span, touched};
+
+/// Values that live in the same bytes one after another, within one program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The values, in the order they were made.
+    pub values: Vec<ValueId>,
+    /// When any of them is alive, and how large the largest is.
+    pub interval: Interval,
+}
+
+/// The tenants of the memory that programs share: every value that has no home in a slot.
+pub fn tenants(graph: &Graph, schedule: &Schedule) -> Vec<Tenant> {
+    let spans = touched(&schedule.steps);
+    schedule.programs.iter().flat_map(|program| program_tenants(graph, schedule, program, &spans)).collect()
+}
+
+fn program_tenants(
+    graph: &Graph,
+    schedule: &Schedule,
+    program: &Span,
+    spans: &HashMap<ValueId, Range<u32>>,
+) -> Vec<Tenant> {
+    let mut tenants: Vec<Tenant> = Vec::new();
+    let mut tenant_of: HashMap<ValueId, usize> = HashMap::new();
+    let steps = &schedule.steps[program.steps.clone()];
+    let mut nodes: Vec<_> = steps.iter().map(|s| s.node).collect();
+    nodes.dedup();
+    for node in nodes {
+        let site = &graph[node].site;
+        let pairs = graph[node].op.rule().in_place();
+        for (position, &output) in site.outputs.iter().enumerate() {
+            let (Some(span), None) = (spans.get(&output), graph[output].home) else { continue };
+            let here = Interval { start: span.start, end: span.end, bytes: graph[output].ty.bytes() };
+            let of_output: Vec<&InPlace> = pairs.iter().filter(|p| p.output == position).collect();
+            // A value that the op reads twice can be overwritten only if it may be in both places.
+            let everywhere = |input: ValueId| {
+                let places = (0..site.inputs.len()).filter(|&i| site.inputs[i] == input);
+                places.into_iter().all(|i| of_output.iter().any(|p| p.input == i))
+            };
+            let heir = of_output
+                .iter()
+                .filter(|p| everywhere(site.inputs[p.input]))
+                .find_map(|pair| inherited(graph, &tenants, &tenant_of, pair, site.inputs[pair.input], here));
+            let tenant = heir.unwrap_or_else(|| {
+                tenants.push(Tenant { values: Vec::new(), interval: here });
+                tenants.len() - 1
+            });
+            tenants[tenant].values.push(output);
+            tenants[tenant].interval.end = tenants[tenant].interval.end.max(here.end);
+            tenant_of.insert(output, tenant);
+        }
+    }
+    tenants
+}
+
+/// The tenant whose bytes the output described by `here` can take over from `input`.
+fn inherited(
+    graph: &Graph,
+    tenants: &[Tenant],
+    tenant_of: &HashMap<ValueId, usize>,
+    pair: &InPlace,
+    input: ValueId,
+    here: Interval,
+) -> Option<usize> {
+    let &tenant = tenant_of.get(&input)?;
+    let Tenant { values, interval } = &tenants[tenant];
+    let same_size = graph[input].ty.bytes() == here.bytes;
+    // The node that makes the output must be the last to touch the input, and may touch it only
+    // until the output is there. A tenant already passed on has another last value.
+    let last = values.last() == Some(&input) && interval.end <= last_step_of_reader(here, pair.must, interval.end);
+    (same_size && last).then_some(tenant)
+}
+
+/// The latest end an input may have for the output to lie on it.
+///
+/// An op that *must* work in place interleaves reads and writes over its own dispatches; the graph
+/// has put a copy in front of it if anything later reads the input. One that *may* writes in a
+/// single dispatch, which must be the last to read the input.
+fn last_step_of_reader(output: Interval, must: bool, end: u32) -> u32 {
+    if must { end } else { output.start + 1 }
+}

@@ -1,0 +1,242 @@
+//! A plan as numbers to be read: by people in tables, by programs as JSON. The JSON's fields are
+//! kept stable; new ones may be added.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::graph::Role;
+use crate::plan::check::Violation;
+use crate::plan::report::{LayerBytes, PeakTenant};
+use crate::plan::{Placed, Plan};
+use crate::refusal::{Alternative, Refusal};
+use crate::schedule::Span;
+use crate::target::Target;
+use crate::training::{Planned, Task};
+
+/// A plan in numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanReport {
+    /// Of Plimsoll.
+    pub version: &'static str,
+    /// Whether it exceeds no limit.
+    pub fits: bool,
+    /// Bytes of every device buffer together.
+    pub planned_bytes: u64,
+    /// The fewest that any placement of the same values could take.
+    pub lower_bound_bytes: u64,
+    /// What the plan may take; none where neither run nor device say.
+    pub memory: Option<Allowed>,
+    /// Rows of one update.
+    pub batch: u32,
+    /// Timesteps of one window.
+    pub window: u32,
+    /// Micro-steps of one update.
+    pub accumulate: u32,
+    /// Ids there are; 0 where the input is no text.
+    pub vocabulary: u32,
+    /// Numbers that are learnt.
+    pub parameters: u64,
+    /// Bytes by role; all roles are there.
+    pub roles: BTreeMap<Role, u64>,
+    /// Bytes by layer, in the order of the model.
+    pub layers: Vec<LayerBytes>,
+    /// Where the most is alive; none if nothing is made on the way.
+    pub peak: Option<Peak>,
+    /// All that is alive there, the largest first, without staging and padding.
+    pub peak_tenants: Vec<PeakTenant>,
+    /// The programs and their dispatches.
+    pub programs: Vec<ProgramReport>,
+    /// Dispatches of one whole update.
+    pub dispatches_per_step: u64,
+    /// Every limit exceeded.
+    pub violations: Vec<Violation>,
+    /// What would fit, if this does not.
+    pub alternatives: Vec<Alternative>,
+    /// What it was planned for.
+    pub target: Target,
+    /// Why it cannot run, if it cannot.
+    #[serde(skip)]
+    pub refusal: Option<Refusal>,
+}
+
+/// The memory that a plan may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Allowed {
+    /// How much.
+    pub bytes: u64,
+    /// Who says so.
+    pub by: AllowedBy,
+}
+
+/// Who says how much memory a plan may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowedBy {
+    /// The run.
+    Budget,
+    /// The device, which has no more.
+    Device,
+}
+
+/// The moment when the most is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Peak {
+    /// The program.
+    pub program: &'static str,
+    /// Its dispatch, counted from 1.
+    pub dispatch: usize,
+    /// Bytes of all that is made on the way and alive then.
+    pub activation_bytes: u64,
+}
+
+/// A program of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramReport {
+    /// Its name.
+    pub name: &'static str,
+    /// How many dispatches it has.
+    pub dispatches: usize,
+    /// How often a step of training runs it.
+    pub runs_per_step: u32,
+    /// At each of its dispatches, bytes of what is made on the way and alive.
+    #[serde(skip)]
+    pub alive_bytes: Vec<u64>,
+}
+
+impl PlanReport {
+    /// The numbers of `planned`. If it does not fit, what would is found by planning.
+    pub fn new(planned: &Planned) -> Self {
+        let (training, plan) = (&planned.training, &planned.plan);
+        let refusal = planned.refusal();
+        let programs = programs(planned);
+        let peak = plan.peak_moment().map(|(program, at)| Peak {
+            program,
+            dispatch: at + 1,
+            activation_bytes: plan.tenants_bound.0,
+        });
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            fits: refusal.is_none(),
+            planned_bytes: plan.planned_bytes(),
+            lower_bound_bytes: plan.lower_bound_bytes(),
+            memory: allowed(planned),
+            batch: training.batch,
+            window: training.window,
+            accumulate: training.accumulate,
+            vocabulary: match training.task {
+                Task::NextToken { vocabulary } => vocabulary,
+                _ => 0,
+            },
+            parameters: planned.handles.parameters.iter().map(|p| p.ty.len()).fold(0, u64::saturating_add),
+            roles: plan.roles().into_iter().collect(),
+            layers: plan.layers(),
+            peak,
+            peak_tenants: plan.peak_tenants(),
+            dispatches_per_step: programs.iter().map(|p| p.dispatches as u64 * u64::from(p.runs_per_step)).sum(),
+            programs,
+            violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
+            alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
+            target: plan.target.clone(),
+            refusal,
+        }
+    }
+
+    /// Bytes that a perfect placement would save.
+    pub fn gap_bytes(&self) -> u64 {
+        self.planned_bytes - self.lower_bound_bytes
+    }
+}
+
+fn allowed(planned: &Planned) -> Option<Allowed> {
+    let budget = planned.memory().map(|bytes| Allowed { bytes, by: AllowedBy::Budget });
+    let device = planned.plan.target.memory_bytes.map(|bytes| Allowed { bytes, by: AllowedBy::Device });
+    budget.into_iter().chain(device).min_by_key(|a| a.bytes)
+}
+
+fn programs(planned: &Planned) -> Vec<ProgramReport> {
+    let runs = |name| match name {
+        "first" | "update" => 1,
+        "next" => planned.training.accumulate - 1,
+        _ => 0,
+    };
+    let alive = alive_bytes(&planned.plan);
+    let report = |p: &Span| ProgramReport {
+        name: p.name,
+        dispatches: p.steps.len(),
+        runs_per_step: runs(p.name),
+        alive_bytes: alive[p.steps.clone()].to_vec(),
+    };
+    planned.plan.schedule.programs.iter().map(report).collect()
+}
+
+/// Bytes of the tenants alive at each step.
+fn alive_bytes(plan: &Plan) -> Vec<u64> {
+    let mut alive = vec![0u64; plan.schedule.steps.len()];
+    for Placed { tenant, place } in &plan.tenants {
+        let steps = tenant.interval.start as usize..tenant.interval.end as usize;
+        alive[steps].iter_mut().for_each(|bytes| *bytes = bytes.saturating_add(place.bytes));
+    }
+    alive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes;
+    use crate::config::Config;
+    use crate::run::Run;
+
+    fn report(memory: Option<Bytes>) -> PlanReport {
+        let mut config = Config::default_run();
+        config.budget.memory = memory;
+        let mut target = Target::profile("lavapipe").unwrap();
+        target.memory_bytes = Some(32 << 20);
+        PlanReport::new(&Run::new(config).unwrap().plan(&target).unwrap())
+    }
+
+    #[test]
+    fn the_scarcer_memory_is_the_one_allowed() {
+        let device = Some(Allowed { bytes: 32 << 20, by: AllowedBy::Device });
+        assert_eq!(report(None).memory, device);
+        assert_eq!(report(Some(Bytes(33 << 20))).memory, device);
+        assert_eq!(report(Some(Bytes(7))).memory, Some(Allowed { bytes: 7, by: AllowedBy::Budget }));
+    }
+
+    #[test]
+    fn json_has_what_is_promised_and_the_roles_add_up() {
+        for memory in [None, Some(Bytes(1000))] {
+            let json = serde_json::to_value(report(memory)).unwrap();
+            let roles = json["roles"].as_object().unwrap();
+            assert_eq!(roles.len(), Role::ALL.len());
+            let sum: u64 = roles.values().map(|bytes| bytes.as_u64().unwrap()).sum();
+            assert_eq!(json["planned_bytes"], sum);
+            assert_eq!(json["fits"], memory.is_none());
+            let violations = json["violations"].as_array().unwrap();
+            assert_eq!(violations.is_empty(), memory.is_none());
+            for violation in violations {
+                let keys: Vec<_> = violation.as_object().unwrap().keys().collect();
+                assert_eq!(keys, ["allowed", "layer", "limit", "needed"]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_alive_at_any_dispatch_is_the_peak() {
+        let report = report(None);
+        let peak = report.peak.clone().unwrap();
+        let most = |p: &ProgramReport| p.alive_bytes.iter().copied().max();
+        assert_eq!(report.programs.iter().filter_map(most).max(), Some(peak.activation_bytes));
+        let program = report.programs.iter().find(|p| p.name == peak.program).unwrap();
+        assert_eq!(program.alive_bytes[peak.dispatch - 1], peak.activation_bytes);
+    }
+
+    #[test]
+    fn the_peak_is_the_sum_of_what_is_alive_at_it() {
+        let report = report(None);
+        let of = |role| report.peak_tenants.iter().filter(|t| t.role == role).map(|t| t.bytes).sum::<u64>();
+        assert_eq!(of(Role::Activation), report.peak.as_ref().unwrap().activation_bytes);
+        assert_eq!(of(Role::Parameter), 4 * report.parameters);
+        assert!(report.gap_bytes() < report.planned_bytes);
+    }
+}

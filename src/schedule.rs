@@ -1,0 +1,126 @@
+//! The graph as an ordered list of dispatches. Nothing here touches a device.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::graph::Graph;
+use crate::ids::{NodeId, ValueId};
+use crate::ops::{Binding, Dispatch, Lowering, Operand};
+use crate::target::Target;
+
+/// One dispatch and the values it binds.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The node it belongs to.
+    pub node: NodeId,
+    /// What runs.
+    pub dispatch: Dispatch,
+    /// What is bound, in binding order.
+    pub accesses: Vec<Access>,
+}
+
+/// A range of values that a step binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The value whose content is read.
+    pub reads: Option<ValueId>,
+    /// The value whose content is made.
+    pub writes: Option<ValueId>,
+    /// Which bytes of the value, from its own start.
+    pub bytes: Range<u64>,
+    /// Bytes bound in front of those, so that the binding starts where the device lets one start.
+    pub slack: u64,
+}
+
+impl Access {
+    /// The values it touches.
+    pub fn values(&self) -> impl Iterator<Item = ValueId> {
+        self.reads.into_iter().chain(self.writes)
+    }
+}
+
+/// A program's steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The program's name.
+    pub name: &'static str,
+    /// Which steps of the schedule are its own.
+    pub steps: Range<usize>,
+}
+
+/// Every program's steps, one program after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Schedule {
+    /// All steps.
+    pub steps: Vec<Step>,
+    /// Which of them belong to which program.
+    pub programs: Vec<Span>,
+}
+
+/// Lowers every node that something depends on.
+pub fn schedule(graph: &Graph, target: &Target) -> Schedule {
+    let mut all = Schedule::default();
+    for program in graph.programs() {
+        let needed = needed(graph, &program.nodes);
+        let read: HashSet<ValueId> = needed.iter().flat_map(|&n| graph[n].site.inputs.clone()).collect();
+        let start = all.steps.len();
+        for &node in &needed {
+            lower(graph, target, node, &read, &mut all.steps);
+        }
+        all.programs.push(Span { name: program.name, steps: start..all.steps.len() });
+    }
+    all
+}
+
+/// The nodes whose outputs are stored, or read by such nodes, in running order.
+fn needed(graph: &Graph, nodes: &[NodeId]) -> Vec<NodeId> {
+    let mut read: HashSet<ValueId> = HashSet::new();
+    let mut needed = Vec::new();
+    for &id in nodes.iter().rev() {
+        let site = &graph[id].site;
+        if site.outputs.iter().any(|o| graph[*o].home.is_some() || read.contains(o)) {
+            read.extend(&site.inputs);
+            needed.push(id);
+        }
+    }
+    needed.reverse();
+    needed
+}
+
+fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, steps: &mut Vec<Step>) {
+    let node = &graph[id];
+    let wanted = |o: &ValueId| read.contains(o) || graph[*o].home.is_some();
+    let at = Lowering {
+        inputs: &graph.types(&node.site.inputs),
+        outputs: &graph.types(&node.site.outputs),
+        wanted: &node.site.outputs.iter().map(wanted).collect::<Vec<_>>(),
+        target,
+    };
+    let value = |operand: Operand| match operand {
+        Operand::Input(i) => node.site.inputs[i],
+        Operand::Output(i) => node.site.outputs[i],
+    };
+    let access = |b: &Binding| Access {
+        reads: b.reads.map(value),
+        writes: b.writes.map(value),
+        bytes: b.bytes.clone(),
+        slack: b.slack,
+    };
+    steps.extend(node.op.rule().lower(&at).into_iter().map(|dispatch| Step {
+        node: id,
+        accesses: dispatch.bindings.iter().map(access).collect(),
+        dispatch,
+    }));
+}
+
+/// For each value, the first and one past the last step that touches it.
+pub fn touched(steps: &[Step]) -> HashMap<ValueId, Range<u32>> {
+    let mut spans: HashMap<ValueId, Range<u32>> = HashMap::new();
+    for (now, step) in (0u32..).zip(steps) {
+        for value in step.accesses.iter().flat_map(Access::values) {
+            let span = spans.entry(value).or_insert(now..now + 1);
+            span.end = now + 1;
+        }
+    }
+    spans
+}

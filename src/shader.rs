@@ -1,0 +1,104 @@
+//! The WGSL texts. A shader's name, its file and its entry point are one word.
+
+mod template;
+
+use crate::tensor::DType;
+
+/// What several kernels say alike, for them to include.
+const PRELUDES: [template::Prelude; 5] = [
+    ("matmul_params", include_str!("../shaders/prelude/matmul_params.wgsl")),
+    ("matmul_factors_nn", include_str!("../shaders/prelude/matmul_factors_nn.wgsl")),
+    ("matmul_factors_nt", include_str!("../shaders/prelude/matmul_factors_nt.wgsl")),
+    ("matmul_factors_tn", include_str!("../shaders/prelude/matmul_factors_tn.wgsl")),
+    ("matmul_finish", include_str!("../shaders/prelude/matmul_finish.wgsl")),
+];
+
+/// A compute shader of the `shaders` folder, with the constants its template is written out for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shader {
+    /// File stem and entry point.
+    pub name: &'static str,
+    source: &'static str,
+    constants: Vec<(&'static str, u32)>,
+}
+
+impl Shader {
+    /// Names a shader and takes its text; use [`shader!`](crate::shader!).
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { name, source, constants: Vec::new() }
+    }
+
+    /// The same shader written out for these constants.
+    pub fn with(mut self, constants: &[(&'static str, u32)]) -> Self {
+        self.constants = constants.to_vec();
+        self
+    }
+
+    /// What profilers and errors call it: the name, then its constants.
+    pub fn label(&self) -> String {
+        let constants: Vec<_> = self.constants.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        if constants.is_empty() {
+            return self.name.to_string();
+        }
+        format!("{}[{}]", self.name, constants.join(","))
+    }
+
+    /// The whole text for one storage type: prelude, then kernel.
+    pub fn text(&self, dtype: DType) -> String {
+        let prelude = match dtype {
+            DType::F32 | DType::U32 => include_str!("../shaders/prelude/f32.wgsl"),
+            DType::F16 => include_str!("../shaders/prelude/f16.wgsl"),
+        };
+        let kernel = template::expand(self.name, self.source, &self.constants, &PRELUDES);
+        let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
+        let functions = include_str!("../shaders/prelude/functions.wgsl");
+        format!("{prelude}{functions}{kernel}")
+    }
+
+    /// Threads and shared memory of one workgroup, read off the text.
+    pub fn workgroup(&self, dtype: DType) -> Workgroup {
+        let text = self.text(dtype);
+        let (_, size) = text.split_once("@workgroup_size(").expect("a compute shader states its workgroup");
+        let (size, _) = size.split_once(')').expect("a bracket opened is closed");
+        let mut extents = size.split(',').map(|n| n.trim().parse().expect("workgroup sizes are numbers"));
+        let size = [(); 3].map(|()| extents.next().unwrap_or(1));
+        let storage_bytes = text.lines().filter_map(shared_array).sum();
+        Workgroup { size, storage_bytes }
+    }
+}
+
+/// What one workgroup of a shader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workgroup {
+    /// Threads along x, y and z.
+    pub size: [u32; 3],
+    /// Bytes its threads share.
+    pub storage_bytes: u32,
+}
+
+impl Workgroup {
+    /// Threads in all.
+    pub fn invocations(&self) -> u32 {
+        self.size.iter().product()
+    }
+}
+
+/// Bytes of `var<workgroup> name: array<T, N>;`, the one form of shared memory the shaders use.
+fn shared_array(line: &str) -> Option<u32> {
+    let (_, declaration) = line.split_once("var<workgroup>")?;
+    let (element, len) = declaration.split_once("array<")?.1.rsplit_once(',')?;
+    let len: u32 = len.trim_end_matches([';', '>', ' ', 'u']).trim().parse().ok()?;
+    Some(len * if element.contains("vec4") { 16 } else { 4 })
+}
+
+/// Binds `shaders/NAME.wgsl` to the op that dispatches it.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! shader {
+    ($name:literal) => {
+        $crate::shader::Shader::new(
+            $name,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        )
+    };
+}

@@ -1,0 +1,202 @@
+//! What a plan is made for: a device's limits and kind as plain numbers, so that no device need be at hand.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of processor stands behind an adapter; kernels are chosen by it, never by a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// A graphics processor with its own memory.
+    Discrete,
+    /// A graphics processor that shares the host's memory.
+    Integrated,
+    /// A graphics processor lent to a virtual machine.
+    Virtual,
+    /// A software adapter that runs on the processor.
+    Cpu,
+    /// Not told.
+    #[default]
+    Other,
+}
+
+/// The limits that can refuse a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of the largest buffer (`max_buffer_size`).
+    pub max_buffer_size: u64,
+    /// Bytes of the largest range one binding can see (`max_storage_buffer_binding_size`).
+    pub max_storage_buffer_binding_size: u64,
+    /// Every binding starts at a multiple of this many bytes.
+    pub min_storage_buffer_offset_alignment: u32,
+    /// Storage buffers one shader may bind.
+    pub max_storage_buffers_per_shader_stage: u32,
+    /// Workgroups along one dimension of a dispatch.
+    pub max_compute_workgroups_per_dimension: u32,
+    /// Threads of one workgroup.
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Threads of one workgroup along x.
+    pub max_compute_workgroup_size_x: u32,
+    /// Threads of one workgroup along y.
+    pub max_compute_workgroup_size_y: u32,
+    /// Bytes that the threads of one workgroup may share.
+    pub max_compute_workgroup_storage_size: u32,
+    /// Bytes of parameters a dispatch may carry beside its bindings.
+    pub max_immediate_size: u32,
+}
+
+/// A device as the planner sees it. A profile file is this, in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// What to call it in reports.
+    pub name: String,
+    /// The graphics API, as wgpu names it.
+    #[serde(default)]
+    pub backend: String,
+    /// The driver and its version.
+    #[serde(default)]
+    pub driver: String,
+    /// What kind of processor it is.
+    #[serde(default)]
+    pub device_kind: DeviceKind,
+    /// Lanes of the smallest subgroup; 0 without subgroups.
+    #[serde(default)]
+    pub subgroup_min_size: u32,
+    /// Lanes of the largest subgroup; 0 without subgroups.
+    #[serde(default)]
+    pub subgroup_max_size: u32,
+    /// Whether shaders may use native 16-bit floats.
+    #[serde(default)]
+    pub shader_f16: bool,
+    /// Bytes of memory the device offers, where it is known.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// The limits that can refuse a plan.
+    pub limits: Limits,
+}
+
+/// A profile that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// No profile of that name ships with the crate.
+    #[error("there is no profile `{name}`; those that ship are: {known}; or give the path of a file")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The text is not a profile.
+    #[error("{name} is not a device profile: {reason}")]
+    Malformed {
+        /// File or profile name.
+        name: String,
+        /// What is wrong, with line and column where known.
+        reason: String,
+    },
+}
+
+/// Profiles that ship with the crate, by name.
+const SHIPPED: [(&str, &str); 4] = [
+    ("webgpu-default", include_str!("../profiles/webgpu-default.json")),
+    ("lavapipe", include_str!("../profiles/lavapipe.json")),
+    ("lavapipe-gl", include_str!("../profiles/lavapipe-gl.json")),
+    ("swiftshader", include_str!("../profiles/swiftshader.json")),
+];
+
+impl Target {
+    /// Names of the profiles that ship with the crate.
+    pub fn shipped() -> impl Iterator<Item = &'static str> {
+        SHIPPED.iter().map(|(name, _)| *name)
+    }
+
+    /// A profile that ships with the crate, by name.
+    pub fn profile(name: &str) -> Result<Self, ProfileError> {
+        let Some((_, text)) = SHIPPED.iter().find(|(n, _)| *n == name) else {
+            let known: Vec<_> = Self::shipped().collect();
+            return Err(ProfileError::Unknown { name: name.to_string(), known: known.join(", ") });
+        };
+        Self::from_json(text, name)
+    }
+
+    /// Reads a profile, or the output of `plimsoll adapters --json`, of which it takes the first adapter.
+    pub fn from_json(text: &str, name: &str) -> Result<Self, ProfileError> {
+        let malformed = |reason: String| ProfileError::Malformed { name: name.to_string(), reason };
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        let target: Self = match json {
+            serde_json::Value::Array(adapters) => {
+                let first = adapters.into_iter().next();
+                let first = first.ok_or_else(|| malformed("the list of adapters is empty".into()))?;
+                serde_json::from_value(first).map_err(|e| malformed(e.to_string()))?
+            }
+            // Parsed again from the text, because only then does the error know its line.
+            _ => serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?,
+        };
+        target.checked().map_err(malformed)
+    }
+
+    /// Refuses numbers no device can have, so that planning need not doubt them.
+    fn checked(self) -> Result<Self, String> {
+        let align = self.limits.min_storage_buffer_offset_alignment;
+        if !align.is_power_of_two() || !(4..=256).contains(&align) {
+            return Err(format!(
+                "min_storage_buffer_offset_alignment is {align} and must be a power of two from 4 to 256"
+            ));
+        }
+        let positive = [
+            ("max_buffer_size", self.limits.max_buffer_size),
+            ("max_storage_buffer_binding_size", self.limits.max_storage_buffer_binding_size),
+            ("max_compute_workgroups_per_dimension", self.limits.max_compute_workgroups_per_dimension.into()),
+            ("max_compute_invocations_per_workgroup", self.limits.max_compute_invocations_per_workgroup.into()),
+        ];
+        match positive.iter().find(|(_, n)| *n == 0) {
+            Some((limit, _)) => Err(format!("{limit} is 0, so nothing could ever run")),
+            None => Ok(self),
+        }
+    }
+
+    /// Lanes of a subgroup, where every subgroup has the same number of them.
+    pub fn fixed_subgroup(&self) -> Option<u32> {
+        let fixed = self.subgroup_min_size == self.subgroup_max_size && self.subgroup_min_size > 0;
+        fixed.then_some(self.subgroup_min_size)
+    }
+
+    /// Bytes that every binding's offset is a multiple of.
+    pub fn align(&self) -> u64 {
+        u64::from(self.limits.min_storage_buffer_offset_alignment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_profile_can_be_read() {
+        for name in Target::shipped() {
+            let target = Target::profile(name).unwrap();
+            assert!(target.align() >= 4, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_profile_survives_being_written_and_read() {
+        let target = Target::profile("lavapipe").unwrap();
+        let text = serde_json::to_string(&[&target]).unwrap();
+        assert_eq!(Target::from_json(&text, "adapters").unwrap(), target);
+    }
+
+    #[test]
+    fn a_bad_profile_says_what_is_wrong() {
+        let unknown = Target::profile("lavapip").unwrap_err().to_string();
+        assert!(unknown.contains("lavapipe"), "{unknown}");
+        let broken = Target::from_json("{\n  \"name\": 3 }", "x.json").unwrap_err();
+        assert!(broken.to_string().contains("line 2"), "{broken}");
+        let mut target = Target::profile("lavapipe").unwrap();
+        target.limits.min_storage_buffer_offset_alignment = 24;
+        let text = serde_json::to_string(&target).unwrap();
+        let odd = Target::from_json(&text, "x.json").unwrap_err().to_string();
+        assert!(odd.contains("power of two"), "{odd}");
+        assert!(Target::from_json("[]", "x.json").unwrap_err().to_string().contains("empty"));
+    }
+}

@@ -1,0 +1,336 @@
+//! Runs a plan: one submission a step, losses read back every few steps.
+
+use std::collections::VecDeque;
+
+use crate::device::{Device, DeviceEngine};
+use crate::engine::{Engine, Held};
+use crate::error::Error;
+use crate::host::Host;
+use crate::ids::SlotId;
+use crate::plan::Plan;
+use crate::storage::TensorFile;
+
+use super::batch::{Batch, Data};
+use super::{Planned, Training};
+
+/// What a step did. Plain numbers: nothing of the computation is kept alive by them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Which step, counted from 1.
+    pub step: u64,
+    /// The loss of its batch, before the update.
+    pub loss: f32,
+    /// The step size.
+    pub learning_rate: f32,
+    /// The gradients' global norm, before clipping.
+    pub grad_norm: f32,
+    /// Valid targets of the batch.
+    pub tokens: u64,
+}
+
+/// A parameter's name, shape and numbers.
+pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
+
+/// What is known of a step before the device has answered.
+struct Pending {
+    step: u64,
+    learning_rate: f32,
+    tokens: u64,
+}
+
+/// A run on a device.
+pub struct Session {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) planned: Planned,
+    step: u64,
+    pending: VecDeque<Pending>,
+    /// What was held after the first step, and the most buffers that were held after any.
+    first_step: Option<(Held, u64)>,
+}
+
+impl Session {
+    /// Plans `training` for `device`, refuses or takes its memory, and draws its parameters.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with what would fit, before anything is allocated; device errors.
+    pub fn new(training: &Training, device: &Device) -> Result<Self, Error> {
+        Self::start(training.plan(device.target())?, device)
+    }
+
+    /// The same for a plan already made for `device`.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn start(planned: Planned, device: &Device) -> Result<Self, Error> {
+        let planned = planned.accepted()?;
+        let engine = DeviceEngine::new(device, planned.plan.clone())?;
+        Self::on(Box::new(engine), planned)
+    }
+
+    /// Runs the plan on the host, slowly, as an oracle for tests.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the plan does not fit what it was made for.
+    pub fn on_host(planned: Planned) -> Result<Self, Error> {
+        let planned = planned.accepted()?;
+        Self::on(Box::new(Host::new(planned.plan.clone())), planned)
+    }
+
+    fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
+        let mut session = Self { engine, planned, step: 0, pending: VecDeque::new(), first_step: None };
+        let seed = session.planned.training.seed;
+        let parameters = session.planned.handles.parameters.clone();
+        let drawn: Vec<Vec<f32>> = parameters.iter().map(|p| p.init.draw(seed, &p.name, p.ty.len())).collect();
+        session.set_parameters(&drawn)?;
+        Ok(session)
+    }
+
+    /// The plan that is run.
+    pub fn plan(&self) -> &Plan {
+        self.engine.plan()
+    }
+
+    /// The run, its plan and its slots.
+    pub fn planned(&self) -> &Planned {
+        &self.planned
+    }
+
+    /// Steps begun so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// What the device holds for this run, by its own counters; `None` where it has none.
+    pub fn held(&self) -> Option<Held> {
+        self.engine.held()
+    }
+
+    /// By how many buffers the device has held more, at the end of any step, than at the end of the
+    /// first; `None` before that or without counters.
+    pub fn allocations_after_first_step(&self) -> Option<u64> {
+        let (first, most) = self.first_step?;
+        Some(most - first.buffers)
+    }
+
+    /// One update from one batch. Returns the reports that have come in since the last call.
+    ///
+    /// # Errors
+    /// A batch that is not what the plan is for; device errors.
+    pub fn step(&mut self, batch: &Batch) -> Result<Vec<StepReport>, Error> {
+        let training = self.planned.training.clone();
+        if !training.learn {
+            return Err(Error::Input("this run was planned without learning".into()));
+        }
+        batch.check(&training, training.batch)?;
+        let tokens = batch.valid();
+        self.scale_losses(tokens)?;
+        let scalars = training.optimizer.scalars(self.step + 1);
+        self.upload(self.planned.handles.scalars, 0, bytemuck::cast_slice(&scalars))?;
+        for group in 0..training.accumulate {
+            let part = batch.group(training.window, training.batch, group, training.accumulate);
+            self.feed(&part)?;
+            self.run(if group == 0 { "first" } else { "next" }, group)?;
+        }
+        self.run("update", 0)?;
+        self.engine.read(self.planned.handles.loss, 0)?;
+        self.engine.read(self.planned.handles.norm, 0)?;
+        self.engine.submit()?;
+        self.step += 1;
+        let tokens = tokens as u64;
+        self.pending.push_back(Pending { step: self.step, learning_rate: scalars[0], tokens });
+        if let Some(now) = self.engine.held() {
+            let (_, most) = self.first_step.get_or_insert((now, now.buffers));
+            *most = now.buffers.max(*most);
+        }
+        if self.step.is_multiple_of(training.report_every.into()) { self.reports(false) } else { Ok(Vec::new()) }
+    }
+
+    /// Waits for every step and returns the reports not returned yet.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn finish(&mut self) -> Result<Vec<StepReport>, Error> {
+        self.reports(true)
+    }
+
+    fn reports(&mut self, all: bool) -> Result<Vec<StepReport>, Error> {
+        let results = self.engine.results(all)?;
+        let report = |pair: &[Vec<u8>], pending: Pending| StepReport {
+            step: pending.step,
+            loss: number(&pair[0]),
+            learning_rate: pending.learning_rate,
+            grad_norm: number(&pair[1]),
+            tokens: pending.tokens,
+        };
+        let pairs = results.chunks_exact(2);
+        Ok(pairs.map(|pair| report(pair, self.pending.pop_front().expect("each step reads two results"))).collect())
+    }
+
+    /// The mean loss over `batches` of held-out data, of [`Training::micro_batch`] rows each.
+    /// Carried state of training is left alone; that of evaluation starts from zero.
+    ///
+    /// Reports of steps still under way are kept for the next call of [`Session::step`] or
+    /// [`Session::finish`].
+    ///
+    /// # Errors
+    /// A batch that is not what the plan is for; device errors.
+    pub fn evaluate(&mut self, batches: impl IntoIterator<Item = Batch>) -> Result<Evaluation, Error> {
+        let Some(slot) = self.planned.handles.evaluated else {
+            return Err(Error::Input("this run was planned without evaluation".into()));
+        };
+        let training = self.planned.training.clone();
+        for state in self.planned.handles.evaluate_states.clone() {
+            self.clear(state, 0)?;
+        }
+        let mut sum = Evaluation::default();
+        // Losses are summed on the host, in f64 and by batch, so each batch is scaled by 1.
+        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[1f32]))?;
+        for batch in batches {
+            batch.check(&training, training.micro_batch())?;
+            sum.tokens += batch.valid() as u64;
+            self.feed(&batch)?;
+            self.run("evaluate", 0)?;
+            self.engine.submit()?;
+            let loss = self.engine.download(slot, 0)?;
+            sum.total += f64::from(number(&loss));
+        }
+        Ok(sum)
+    }
+
+    /// Zeroes the state carried in training, as at the start.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn reset_state(&mut self) -> Result<(), Error> {
+        for state in self.planned.handles.train_states.clone() {
+            for copy in 0..self.planned.training.accumulate {
+                self.clear(state, copy)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state carried by the recurrent layers, each (B, H), row by row.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn state(&mut self) -> Result<Vec<Vec<f32>>, Error> {
+        let slots = self.planned.handles.train_states.clone();
+        let mut states = Vec::new();
+        for slot in slots {
+            let mut rows = Vec::new();
+            for copy in 0..self.planned.training.accumulate {
+                rows.extend(numbers(&self.engine.download(slot, copy)?));
+            }
+            states.push(rows);
+        }
+        Ok(states)
+    }
+
+    /// Every parameter: name, shape and numbers, in the model's order.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn parameters(&mut self) -> Result<Vec<NamedNumbers>, Error> {
+        let mut groups = Vec::new();
+        for slot in self.planned.handles.parameter_slots.clone() {
+            groups.push(numbers(&self.engine.download(slot, 0)?));
+        }
+        let tensor = |p: &crate::nn::Parameter| {
+            let (from, len) = (index(p.offset / 4), index(p.ty.len()));
+            let shape = p.ty.shape.iter().map(|&d| d.into()).collect();
+            (p.name.clone(), shape, groups[p.group][from..from + len].to_vec())
+        };
+        Ok(self.planned.handles.parameters.iter().map(tensor).collect())
+    }
+
+    /// Sets every parameter from a file that holds exactly these, by name.
+    ///
+    /// # Errors
+    /// Missing, surplus and misshapen tensors, all named; device errors.
+    pub fn load(&mut self, file: &TensorFile) -> Result<(), Error> {
+        let numbers = file.matching(&self.planned.named_shapes())?;
+        self.set_parameters(&numbers)
+    }
+
+    fn set_parameters(&mut self, numbers: &[Vec<f32>]) -> Result<(), Error> {
+        let handles = self.planned.handles.clone();
+        for (parameter, numbers) in handles.parameters.iter().zip(numbers) {
+            let slot = handles.parameter_slots[parameter.group];
+            self.engine.upload(slot, 0, parameter.offset, bytemuck::cast_slice(numbers))?;
+        }
+        Ok(self.engine.submit()?)
+    }
+
+    fn scale_losses(&mut self, valid: usize) -> Result<(), Error> {
+        // Without a valid target every loss is zero, and so may the scale be.
+        #[allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
+        let scale = if valid == 0 { 0.0 } else { (1.0 / valid as f64) as f32 };
+        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[scale]))
+    }
+
+    /// Uploads a micro-step's rows, and what is worked out from them.
+    fn feed(&mut self, batch: &Batch) -> Result<(), Error> {
+        let handles = self.planned.handles.clone();
+        self.upload(handles.inputs, 0, batch.inputs.bytes())?;
+        self.upload(handles.targets, 0, batch.targets.bytes())?;
+        if let Some(keep) = handles.keep {
+            let rows = index(self.plan().graph[keep].bytes / 4);
+            let kept: Vec<u32> = (0..rows).map(|r| u32::from(!batch.reset.get(r).copied().unwrap_or(false))).collect();
+            self.upload(keep, 0, bytemuck::cast_slice(&kept))?;
+        }
+        self.derive(handles.inputs, &batch.inputs)
+    }
+
+    /// Uploads what the plan works out from the ids in `from`.
+    fn derive(&mut self, from: SlotId, data: &Data) -> Result<(), Error> {
+        let Data::U32(ids) = data else { return Ok(()) };
+        let derived: Vec<_> = self.planned.handles.derived.iter().filter(|(f, _, _)| *f == from).copied().collect();
+        for (_, into, how) in derived {
+            self.upload(into, 0, bytemuck::cast_slice(&how.compute(ids)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn upload(&mut self, slot: SlotId, copy: u32, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.engine.upload(slot, copy, 0, bytes)?)
+    }
+
+    pub(super) fn run(&mut self, program: &str, copy: u32) -> Result<(), Error> {
+        let program = self.plan().program(program).expect("the description has planned this program");
+        Ok(self.engine.run(program, copy)?)
+    }
+
+    fn clear(&mut self, slot: SlotId, copy: u32) -> Result<(), Error> {
+        let zeros = vec![0; index(self.plan().graph[slot].bytes)];
+        self.upload(slot, copy, &zeros)
+    }
+}
+
+/// Losses summed over held-out data.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// The sum.
+    pub total: f64,
+    /// Over how many valid targets.
+    pub tokens: u64,
+}
+
+impl Evaluation {
+    /// The mean, in the loss's own unit (nats for cross-entropy); `None` of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.total / self.tokens as f64)
+    }
+}
+
+fn index(n: u64) -> usize {
+    usize::try_from(n).expect("what is uploaded fits in memory")
+}
+
+fn number(bytes: &[u8]) -> f32 {
+    numbers(bytes)[0]
+}
+
+pub(super) fn numbers(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}

@@ -1,0 +1,255 @@
+//! Every kernel that can multiply matrices on the device, forced in turn, against plain loops in `f64`.
+//!
+//! Which one a product gets is chosen by what the device says it is, so that most of them would run
+//! on no machine of those that tests run on, or at no size that reaches past their edges.
+
+#![allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
+
+mod common;
+
+use common::difference;
+use plimsoll::device::{Device, DeviceEngine};
+use plimsoll::engine::Engine;
+use plimsoll::graph::{Graph, Role};
+use plimsoll::ids::{NodeId, SlotId, ValueId};
+use plimsoll::ops::matmul::kernel::{Epilogue, Extra, Operands, Product, Variant, dispatch_with, variants};
+use plimsoll::ops::{Binding, Dispatch, Fill, Function, Layout, Operand};
+use plimsoll::plan::{Plan, Staging};
+use plimsoll::random::{Purpose, Stream};
+use plimsoll::schedule::{Access, Step};
+use plimsoll::target::{DeviceKind, Target};
+use plimsoll::tensor::{DType, TensorType};
+
+/// Rounding of `f32` sums of up to 20 terms of size 1, and of exp and tanh on the device; 6.2e-7 is
+/// the worst seen.
+const TOLERANCE: f64 = 2e-6;
+
+/// Elements behind each operand, which nothing may write.
+const BEHIND: u64 = 3;
+
+/// A product whose operands lie somewhere in their slots.
+#[derive(Debug)]
+struct Case {
+    product: Product,
+    /// Elements in front of `a`, `b`, `extra` and `c`.
+    starts: [u64; 4],
+}
+
+const LAYOUTS: [Layout; 3] = [Layout::Nn, Layout::Nt, Layout::Tn];
+
+/// Products that reach past the edges of every tile, in rows, columns and depth, and that fill none.
+/// Those of the first kind are for kernels that load element by element, the others for all.
+fn cases() -> Vec<Case> {
+    let epilogue = |accumulate, extra, function| Epilogue { accumulate, extra, function };
+    let linear = epilogue(true, Extra::Bias, Function::Tanh);
+    let slope = epilogue(true, Extra::Slope, Function::Sigmoid);
+    let plain = Epilogue::default();
+    let mut all = Vec::new();
+    for layout in LAYOUTS {
+        let mut add = |[m, n, k]: [u32; 3], starts, epilogue| {
+            all.push(Case { product: Product { layout, m, n, k, epilogue }, starts });
+        };
+        add([67, 69, 19], [1, 2, 3, 5], linear);
+        add([1, 1, 1], [5, 3, 2, 1], slope);
+        // No row of `Tn` is as long as k, and no row of the others as long as m.
+        let (m, k, few) = if layout == Layout::Tn { (68, 19, [4, 4, 1]) } else { (67, 20, [1, 4, 4]) };
+        add([m, 68, k], [4, 8, 12, 20], slope);
+        add([m, 68, k], [20, 12, 8, 4], linear);
+        add(few, [0; 4], plain);
+        add([m, 68, 0], [8, 4, 20, 12], slope);
+    }
+    all
+}
+
+/// `c` after the product.
+fn expected(product: &Product, [a, b, extra, c]: [&[f64]; 4]) -> Vec<f64> {
+    let Product { layout, epilogue, .. } = product;
+    let [m, n, depth] = [product.m, product.n, product.k].map(|extent| extent as usize);
+    let of_a = |row: usize, k: usize| if *layout == Layout::Tn { a[k * m + row] } else { a[row * depth + k] };
+    let of_b = |k: usize, col: usize| if *layout == Layout::Nt { b[col * depth + k] } else { b[k * n + col] };
+    let of_c = |row: usize, col: usize| {
+        let old = if epilogue.accumulate { c[row * n + col] } else { 0.0 };
+        let sum = old + (0..depth).map(|k| of_a(row, k) * of_b(k, col)).sum::<f64>();
+        match epilogue.extra {
+            Extra::None => epilogue.function.value(sum),
+            Extra::Bias => epilogue.function.value(sum + extra[col]),
+            Extra::Slope => sum * epilogue.function.slope(extra[row * n + col]),
+        }
+    };
+    (0..m * n).map(|i| of_c(i / n, i % n)).collect()
+}
+
+/// Elements of `a`, `b`, `extra` and `c`. What is not there has some all the same, for something is bound.
+fn lengths(product: &Product) -> [u64; 4] {
+    let [m, n, k] = [product.m, product.n, product.k].map(u64::from);
+    let extra = if product.epilogue.extra == Extra::Bias { n } else { m * n };
+    [(m * k).max(4), (k * n).max(4), extra, m * n]
+}
+
+/// The content of each operand's slot, the elements in front of it and behind it included.
+fn slots_of(case: &Case) -> [Vec<f32>; 4] {
+    let mut stream = Stream::new(11, Purpose::Data, 0);
+    let lengths = lengths(&case.product);
+    std::array::from_fn(|i| {
+        let len = case.starts[i] + lengths[i] + BEHIND;
+        (0..len).map(|_| stream.uniform(-1.0, 1.0)).collect()
+    })
+}
+
+/// What the slot of `c` holds afterwards.
+fn wanted(case: &Case) -> Vec<f64> {
+    let slots = slots_of(case).map(|slot| slot.into_iter().map(f64::from).collect::<Vec<_>>());
+    let starts = case.starts.map(|start| start as usize);
+    let made = expected(&case.product, std::array::from_fn(|i| &slots[i][starts[i]..]));
+    let [.., mut c] = slots;
+    c[starts[3]..][..made.len()].copy_from_slice(&made);
+    c
+}
+
+/// The dispatch of a case by this kernel, with its operands as inputs 0 to 3 and output 0.
+fn forced(variant: Variant, case: &Case, target: &Target) -> Dispatch {
+    let lengths = lengths(&case.product);
+    let bytes = |i: usize| 4 * case.starts[i]..4 * (case.starts[i] + lengths[i]);
+    let Epilogue { accumulate, extra, .. } = case.product.epilogue;
+    let read = |i| Binding::read(Operand::Input(i), bytes(i));
+    let operands = Operands {
+        a: read(0),
+        b: read(1),
+        extra: (extra != Extra::None).then(|| read(2)),
+        c: match accumulate {
+            true => Binding::update(Operand::Input(3), Operand::Output(0), bytes(3)),
+            false => Binding::write(Operand::Output(0), bytes(3)),
+        },
+    };
+    dispatch_with(variant, &case.product, DType::F32, target, operands)
+}
+
+/// The dispatch with the values it binds. `c` is one value, for it lies in one slot before and after.
+fn step(node: NodeId, dispatch: Dispatch, values: [ValueId; 4]) -> Step {
+    let value = |operand| match operand {
+        Operand::Input(i) => values[i],
+        Operand::Output(_) => values[3],
+    };
+    let accesses = dispatch.bindings.iter().map(|binding| Access {
+        reads: binding.reads.map(value),
+        writes: binding.writes.map(value),
+        bytes: binding.bytes.clone(),
+        slack: binding.slack,
+    });
+    Step { node, accesses: accesses.collect(), dispatch }
+}
+
+/// One case made by one kernel.
+struct Run {
+    case: usize,
+    kernel: Variant,
+    /// Where it leaves `c`.
+    slot: SlotId,
+}
+
+/// What is to run, and what lies in the slots before.
+#[derive(Default)]
+struct Script {
+    graph: Graph,
+    content: Vec<(SlotId, Vec<f32>)>,
+    steps: Vec<Step>,
+    runs: Vec<Run>,
+}
+
+impl Script {
+    /// Every case by every kernel that fits it, each into a slot of its own.
+    fn new(cases: &[Case], kernels: &[Variant], target: &Target) -> Self {
+        let mut script = Self::default();
+        script.graph.begin("products");
+        // Every step belongs to a node, but no op makes dispatches like these.
+        script.graph.apply_one(Fill { value: 0.0, shape: vec![1] }, &[]).unwrap();
+        let node = script.graph.current_nodes()[0];
+        for (i, case) in cases.iter().enumerate() {
+            let slots = slots_of(case);
+            let [a, b, extra] = [0, 1, 2].map(|operand| script.hold(Role::Input, &slots[operand]));
+            for &kernel in kernels.iter().filter(|kernel| kernel.fits(&case.product)) {
+                let c = script.hold(Role::Result, &slots[3]);
+                script.steps.push(step(node, forced(kernel, case, target), [a, b, extra, c]));
+                let slot = script.graph[c].home.unwrap().slot;
+                script.runs.push(Run { case: i, kernel, slot });
+            }
+        }
+        script
+    }
+
+    fn hold(&mut self, role: Role, numbers: &[f32]) -> ValueId {
+        let value = self.graph.held("operand", role, TensorType::f32(&[numbers.len() as u32]), 1);
+        self.content.push((self.graph[value].home.unwrap().slot, numbers.to_vec()));
+        value
+    }
+
+    /// What each run leaves in its slot.
+    fn play(self, device: &Device, target: &Target) -> Vec<(Run, Vec<f32>)> {
+        let mut plan = Plan::new(self.graph, target, Staging::for_traffic(1 << 20, 1 << 16, 0, u64::MAX));
+        plan.schedule.programs[0].steps = 0..self.steps.len();
+        plan.schedule.steps = self.steps;
+        assert_eq!(plan.violations(None), []);
+        plan.replay().unwrap();
+        let mut engine = DeviceEngine::new(device, plan).unwrap();
+        for (slot, numbers) in &self.content {
+            engine.upload(*slot, 0, 0, bytemuck::cast_slice(numbers)).unwrap();
+        }
+        engine.run(0, 0).unwrap();
+        let mut left = |run: Run| {
+            let bytes = engine.download(run.slot, 0).unwrap();
+            (run, bytemuck::pod_collect_to_vec(&bytes))
+        };
+        self.runs.into_iter().map(&mut left).collect()
+    }
+}
+
+/// What is wrong with what the runs of one case left.
+fn mistakes(case: &Case, left: &[&(Run, Vec<f32>)], device: &Target) -> Vec<String> {
+    let wanted = wanted(case);
+    let start = case.starts[3] as usize;
+    let made = start..start + lengths(&case.product)[3] as usize;
+    let outside = |numbers: &[f64]| [&numbers[..made.start], &numbers[made.end..]].concat();
+    let mut mistakes = Vec::new();
+    for (Run { kernel, .. }, found) in left {
+        let numbers: Vec<f64> = found.iter().copied().map(f64::from).collect();
+        let off = difference(&numbers, &wanted);
+        if off >= TOLERANCE {
+            mistakes.push(format!("{kernel:?} is off by {off:.1e} in {case:?}"));
+        }
+        if outside(&numbers) != outside(&wanted) {
+            mistakes.push(format!("{kernel:?} writes beside its operand in {case:?}"));
+        }
+    }
+    // A graphics processor's compiler may contract what is around `fma` otherwise in each kernel.
+    if mistakes.is_empty() && device.device_kind == DeviceKind::Cpu {
+        let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let (first, reference) = left[0];
+        let others = left.iter().filter(|(_, found)| bits(found) != bits(reference));
+        mistakes.extend(
+            others.map(|(run, _)| format!("{:?} rounds otherwise than {:?} in {case:?}", run.kernel, first.kernel)),
+        );
+    }
+    mistakes
+}
+
+#[test]
+fn every_kernel_for_products_makes_every_product_it_fits_and_all_agree() {
+    let device = Device::open().unwrap();
+    // Where bindings start at coarse steps, kernels are told to skip the most.
+    let mut target = device.target().clone();
+    target.limits.min_storage_buffer_offset_alignment = 256;
+    let pretended =
+        Target { device_kind: DeviceKind::Discrete, subgroup_min_size: 0, subgroup_max_size: 0, ..target.clone() };
+    let mut kernels = variants(&target);
+    kernels.extend(variants(&pretended).into_iter().filter(|kernel| !variants(&target).contains(kernel)));
+    let cases = cases();
+    let left = Script::new(&cases, &kernels, &target).play(&device, &target);
+    for (kernel, layout) in kernels.iter().flat_map(|kernel| LAYOUTS.map(|layout| (kernel, layout))) {
+        let of_both = |(run, _): &&(Run, _)| run.kernel == *kernel && cases[run.case].product.layout == layout;
+        assert!(left.iter().filter(of_both).count() >= 4, "{kernel:?} fits too few products of {layout:?}");
+    }
+    let of_case = |i: usize| left.iter().filter(|(run, _)| run.case == i).collect::<Vec<_>>();
+    let mistakes: Vec<_> =
+        cases.iter().enumerate().flat_map(|(i, case)| mistakes(case, &of_case(i), device.target())).collect();
+    assert!(mistakes.is_empty(), "of {} runs:\n{}", left.len(), mistakes.join("\n"));
+}

@@ -1,0 +1,213 @@
+//! Every limit refuses: one violation each, several at once, with both numbers and what would fit.
+
+use plimsoll::bytes::Bytes;
+use plimsoll::error::{Error, ErrorKind};
+use plimsoll::nn::Model;
+use plimsoll::target::{Limits, Target};
+use plimsoll::training::{Planned, Task, Training};
+
+fn target(change: impl Fn(&mut Limits)) -> Target {
+    let mut target = Target::profile("lavapipe").unwrap();
+    change(&mut target.limits);
+    target
+}
+
+fn training() -> Training {
+    let model = Model::new().embedding(32).rnn(64).output();
+    Training::new(model, Task::NextToken { vocabulary: 50 }, 16).window(24).accumulate(2)
+}
+
+/// Names of the limits that the plan for `target` exceeds.
+fn limits(training: &Training, target: &Target) -> Vec<&'static str> {
+    let planned = training.plan(target).unwrap();
+    let violations = planned.plan.violations(planned.memory());
+    for v in &violations {
+        assert!(v.needed > v.allowed, "{v:?}");
+        assert!(!v.layer.is_empty(), "{v:?}");
+        let sentence = v.sentence();
+        assert!(sentence.contains(v.limit) && sentence.contains(&v.layer), "{sentence}");
+    }
+    let mut limits: Vec<_> = violations.iter().map(|v| v.limit).collect();
+    limits.dedup();
+    limits
+}
+
+type Case = (&'static str, fn(&mut Limits));
+
+/// Each limit just too small for this plan, all others as they are.
+const CASES: [Case; 9] = [
+    ("max_buffer_size", |l| l.max_buffer_size = 12_000),
+    ("max_storage_buffer_binding_size", |l| l.max_storage_buffer_binding_size = 8_192),
+    ("max_storage_buffers_per_shader_stage", |l| l.max_storage_buffers_per_shader_stage = 5),
+    ("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension = 1),
+    ("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup = 64),
+    ("max_compute_workgroup_size_x", |l| l.max_compute_workgroup_size_x = 128),
+    ("max_compute_workgroup_size_y", |l| l.max_compute_workgroup_size_y = 0),
+    ("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size = 512),
+    ("max_immediate_size", |l| l.max_immediate_size = 16),
+];
+
+#[test]
+fn a_plan_within_all_limits_is_not_refused() {
+    assert_eq!(limits(&training(), &target(|_| ())), [] as [&str; 0]);
+}
+
+#[test]
+fn each_limit_alone_refuses_and_is_the_only_one_named() {
+    for (name, change) in CASES {
+        assert_eq!(limits(&training(), &target(change)), [name]);
+    }
+}
+
+#[test]
+fn limits_exceeded_together_are_all_named() {
+    for (i, (first, change)) in CASES.iter().enumerate() {
+        for (second, other) in &CASES[i + 1..] {
+            let found = limits(&training(), &target(|l| (change(l), other(l)).0));
+            assert!(found.contains(first) && found.contains(second), "{first} and {second}: {found:?}");
+        }
+    }
+    let all = limits(&training(), &target(|l| CASES.iter().for_each(|(_, change)| change(l))));
+    assert_eq!(all.len(), CASES.len(), "{all:?}");
+}
+
+#[test]
+fn a_wider_alignment_is_planned_for_not_refused() {
+    for align in [4, 16, 32, 64, 256] {
+        let target = target(|l| l.min_storage_buffer_offset_alignment = align);
+        assert_eq!(limits(&training(), &target), [] as [&str; 0]);
+        training().plan(&target).unwrap().plan.replay().unwrap();
+    }
+}
+
+#[test]
+fn a_budget_refuses_one_byte_below_the_plan_and_not_at_it() {
+    let target = target(|_| ());
+    let needed = training().plan(&target).unwrap().plan.planned_bytes();
+    let with = |memory| Training { memory: Some(Bytes(memory)), ..training() };
+    assert_eq!(limits(&with(needed), &target), [] as [&str; 0]);
+    assert_eq!(limits(&with(needed - 1), &target), ["memory"]);
+}
+
+#[test]
+fn what_the_device_has_refuses_as_the_budget_does() {
+    let mut small = target(|_| ());
+    small.memory_bytes = Some(100_000);
+    assert_eq!(limits(&training(), &small), ["memory_bytes"]);
+    let with = Training { memory: Some(Bytes(90_000)), ..training() };
+    assert_eq!(limits(&with, &small), ["memory", "memory_bytes"]);
+}
+
+#[test]
+fn every_layer_that_exceeds_a_limit_is_named() {
+    let target = target(|l| l.max_storage_buffer_binding_size = 8_192);
+    let violations = training().plan(&target).unwrap().plan.violations(None);
+    for layer in ["embedding", "rnn", "linear", "loss", "rnn.weight_hh_l0"] {
+        let named = violations.iter().filter(|v| v.layer.split(" (").next() == Some(layer)).count();
+        assert_eq!(named, 1, "{layer}: {violations:?}");
+    }
+}
+
+#[test]
+fn the_violation_names_the_layer_and_the_numbers() {
+    let target = target(|l| l.max_storage_buffer_binding_size = 8_192);
+    let planned = training().plan(&target).unwrap();
+    let violations = planned.plan.violations(None);
+    let violation = violations.iter().find(|v| v.layer.starts_with("rnn (")).unwrap();
+    // 12 rows of 24 timesteps, 8 a micro-step: the widest value is a sequence (24, 8, 64).
+    assert_eq!((violation.needed, violation.allowed), (24 * 8 * 64 * 4, 8_192));
+}
+
+fn refused(training: &Training, target: &Target) -> (Planned, Box<plimsoll::refusal::Refusal>) {
+    let planned = training.plan(target).unwrap();
+    match planned.clone().accepted() {
+        Err(Error::Refused(refusal)) => (planned, refusal),
+        other => panic!("not refused: {:?}", other.map(|_| ())),
+    }
+}
+
+#[test]
+fn alternatives_fit_and_the_next_larger_does_not() {
+    let target = target(|_| ());
+    let full = training().plan(&target).unwrap().plan.planned_bytes();
+    let training = Training { memory: Some(Bytes(full * 3 / 4)), ..training() };
+    let (planned, refusal) = refused(&training, &target);
+    assert_eq!(Error::Refused(refusal.clone()).kind(), ErrorKind::Refused);
+    let fits = |batch, window, accumulate| {
+        let t = Training { batch, window, accumulate, ..training.clone() };
+        t.plan(&target).unwrap().fits()
+    };
+    let (mut batches, mut windows, mut splits) = (0, 0, 0);
+    for a in &refusal.alternatives {
+        assert!(fits(a.batch, a.window, a.accumulate), "{a:?}");
+        assert!(a.planned_bytes <= full * 3 / 4, "{a:?}");
+        let t = &planned.training;
+        match (a.batch == t.batch, a.window == t.window, a.accumulate == t.accumulate) {
+            (false, true, true) => {
+                assert!(!fits(a.batch + t.accumulate, a.window, a.accumulate), "{a:?} is not the largest batch");
+                batches += 1;
+            }
+            (true, false, true) => {
+                assert!(!fits(a.batch, a.window + 1, a.accumulate), "{a:?} is not the largest window");
+                windows += 1;
+            }
+            (true, true, false) => splits += 1,
+            _ => panic!("{a:?} changes more than one thing though one would do"),
+        }
+    }
+    assert_eq!((batches, windows, splits), (1, 1, 1), "{refusal}");
+}
+
+#[test]
+fn a_refusal_shows_the_five_largest_tenants_and_what_would_fit() {
+    let target = target(|_| ());
+    let training = Training { memory: Some(Bytes(300_000)), ..training() };
+    let (_, refusal) = refused(&training, &target);
+    assert_eq!(refusal.tenants.len(), 5);
+    assert!(refusal.tenants.windows(2).all(|t| t[0].bytes >= t[1].bytes));
+    let text = refusal.to_string();
+    for needed in ["REFUSED", "Nothing was allocated", "memory", "293 KiB", "batch = ", "window = "] {
+        assert!(text.contains(needed), "`{needed}` is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_model_too_large_for_any_batch_says_so() {
+    let training = Training { memory: Some(Bytes(1000)), ..training() };
+    let (_, refusal) = refused(&training, &target(|_| ()));
+    assert_eq!(refusal.alternatives, []);
+    assert!(refusal.to_string().contains("Not even one row"), "{refusal}");
+}
+
+#[test]
+fn sizes_past_every_limit_are_refused_without_overflow() {
+    let layers = |size| Model::new().embedding(size).rnn(size).output();
+    for size in [1, 1 << 14, 1 << 20, u32::MAX] {
+        let training = Training::new(layers(size), Task::NextToken { vocabulary: u32::MAX - 1 }, u32::MAX).window(2);
+        match training.plan(&target(|_| ())) {
+            Ok(planned) => assert!(!planned.plan.violations(None).is_empty()),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::Input, "{e}"),
+        }
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_errors_that_say_what_would() {
+    let base = training();
+    let cases = [
+        (Training { batch: 0, ..base.clone() }, "`batch` is 0"),
+        (Training { window: 0, ..base.clone() }, "`window` is 0"),
+        (Training { accumulate: 0, ..base.clone() }, "`accumulate` is 0"),
+        (Training { accumulate: 3, ..base.clone() }, "1, 2, 4, 8, 16 would do"),
+        (Training { model: Model::new(), ..base.clone() }, "no layers"),
+        (Training { model: Model::new().rnn(4).output(), ..base.clone() }, "token ids"),
+        (Training { model: Model::new().embedding(4).linear(7), ..base.clone() }, "7 features and the task needs 50"),
+        (Training { window: 1 << 20, ..base.clone() }, "may have 65536"),
+        (Training { task: Task::Regression { features: 3, targets: 1 }, ..base.clone() }, "no time"),
+    ];
+    for (training, needed) in cases {
+        let error = training.plan(&target(|_| ())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains(needed), "{error}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Every shader is held against the op that dispatches it, and translated for every backend, with no device.
+
+#![allow(clippy::cast_possible_truncation, reason = "a handful of bindings")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
+use plimsoll::ops::{Binding, Dispatch, Lowering, Op, Operand};
+use plimsoll::shader::Shader;
+use plimsoll::target::Target;
+use plimsoll::tensor::DType;
+
+/// Every target whose kernels might differ: each shipped profile, and graphics cards.
+fn targets() -> Vec<Target> {
+    let shipped = Target::shipped().map(|name| Target::profile(name).unwrap());
+    let wide = Target { subgroup_min_size: 16, subgroup_max_size: 16, ..Target::profile("lavapipe").unwrap() };
+    // Bindings so small that whatever can be cut into pieces is.
+    let mut narrow = Target::profile("webgpu-default").unwrap();
+    narrow.limits.max_storage_buffer_binding_size = 1024;
+    shipped.chain([wide, narrow]).collect()
+}
+
+/// Every dispatch of every specimen on every target.
+fn dispatches() -> Vec<Dispatch> {
+    let mut all = Vec::new();
+    for target in targets() {
+        for specimen in Op::specimens() {
+            let rule = specimen.op.rule();
+            let outputs = rule.outputs(&specimen.inputs).unwrap();
+            let wanted = vec![true; outputs.len()];
+            all.extend(rule.lower(&Lowering {
+                inputs: &specimen.inputs,
+                outputs: &outputs,
+                wanted: &wanted,
+                target: &target,
+            }));
+        }
+    }
+    all
+}
+
+/// Each distinct text once, with every dispatch of it.
+fn by_shader() -> BTreeMap<String, Vec<Dispatch>> {
+    let mut texts: BTreeMap<String, Vec<Dispatch>> = BTreeMap::new();
+    for dispatch in dispatches() {
+        texts.entry(dispatch.shader.label()).or_default().push(dispatch);
+    }
+    texts
+}
+
+fn parse(shader: &Shader, dtype: DType) -> (naga::Module, ModuleInfo) {
+    let text = shader.text(dtype);
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.label(), e.emit_to_string(&text)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+        .subgroup_stages(naga::valid::ShaderStages::all())
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.label(), e.emit_to_string(&text)));
+    (module, info)
+}
+
+/// For each binding of a module, whether it is read and written.
+fn uses(module: &naga::Module, info: &ModuleInfo) -> Vec<(bool, bool)> {
+    let mut bound = BTreeMap::new();
+    for (handle, global) in module.global_variables.iter() {
+        let Some(binding) = &global.binding else { continue };
+        let used = info.get_entry_point(0)[handle];
+        bound.insert(binding.binding, (used.contains(GlobalUse::READ), used.contains(GlobalUse::WRITE)));
+    }
+    assert!(bound.keys().copied().eq(0..bound.len() as u32), "bindings are numbered from 0 without gaps");
+    bound.into_values().collect()
+}
+
+#[test]
+fn names_bindings_and_params_are_what_the_op_says() {
+    let all = dispatches();
+    for (label, dispatches) in by_shader() {
+        let shader = &dispatches[0].shader;
+        let (module, info) = parse(shader, DType::F32);
+        assert_eq!(module.entry_points.len(), 1, "{label}");
+        assert_eq!(module.entry_points[0].name, shader.name, "{label}: entry point and file have one name");
+        let workgroup = shader.workgroup(DType::F32);
+        assert_eq!(module.entry_points[0].workgroup_size, workgroup.size, "{label}: the workgroup's size");
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let (mut params, mut shared) = (0, 0);
+        for (_, global) in module.global_variables.iter() {
+            match global.space {
+                naga::AddressSpace::Immediate => params = layouter[global.ty].size,
+                naga::AddressSpace::WorkGroup => shared += layouter[global.ty].size,
+                _ => {}
+            }
+        }
+        assert_eq!(shared, workgroup.storage_bytes, "{label}: shared memory");
+        for dispatch in &dispatches {
+            assert_eq!(params as usize, dispatch.params.len(), "{label}: size of Params");
+        }
+        let of_file = all.iter().filter(|d| d.shader.name == shader.name);
+        directions_agree(&label, &uses(&module, &info), &of_file.collect::<Vec<_>>());
+    }
+}
+
+/// Which bindings the shader reads and writes, against what the dispatches of its file say
+/// together: a binding behind a flag is used by some of them only.
+fn directions_agree(label: &str, found: &[(bool, bool)], dispatches: &[&Dispatch]) {
+    for dispatch in dispatches {
+        assert_eq!(found.len(), dispatch.bindings.len(), "{label}: number of bindings");
+    }
+    for (i, &(read, written)) in found.iter().enumerate() {
+        let said = |f: &dyn Fn(&Binding) -> bool| dispatches.iter().any(|d| f(&d.bindings[i]));
+        assert_eq!(written, said(&|b| b.writes.is_some()), "{label}: whether binding {i} is written");
+        assert!(!read || said(&|b| b.reads.is_some()), "{label}: binding {i} is read, which no dispatch says");
+        assert!(read || written, "{label}: binding {i} is not used");
+    }
+}
+
+#[test]
+fn an_output_is_written_and_an_input_is_not() {
+    for dispatch in dispatches() {
+        for binding in &dispatch.bindings {
+            assert!(!matches!(binding.writes, Some(Operand::Input(_))), "{} writes an input", dispatch.shader.name);
+            assert!(binding.reads.is_some() || binding.writes.is_some(), "{} binds for nothing", dispatch.shader.name);
+        }
+    }
+}
+
+#[test]
+fn every_shader_validates_in_every_prelude_and_translates_for_every_backend() {
+    for (label, dispatches) in by_shader() {
+        for dtype in [DType::F32, DType::F16] {
+            let (module, info) = parse(&dispatches[0].shader, dtype);
+            to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: SPIR-V: {e}"));
+            to_metal(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: MSL: {e}"));
+            to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: HLSL: {e}"));
+        }
+    }
+}
+
+fn to_spirv(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+    let words = spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
+    if words.is_empty() { Err("no words".into()) } else { Ok(()) }
+}
+
+fn to_metal(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    let mut resources = msl::BindingMap::default();
+    for (_, global) in module.global_variables.iter() {
+        if let Some(binding) = &global.binding {
+            let target =
+                msl::BindTarget { buffer: Some(binding.binding as u8), mutable: true, ..msl::BindTarget::default() };
+            resources.insert(*binding, target);
+        }
+    }
+    let entry = msl::EntryPointResources { resources, immediates_buffer: Some(8), sizes_buffer: Some(9) };
+    let options = msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [(module.entry_points[0].name.clone(), entry)].into(),
+        fake_missing_bindings: false,
+        ..msl::Options::default()
+    };
+    let (text, _) =
+        msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map_err(|e| e.to_string())?;
+    if text.contains("kernel void") { Ok(()) } else { Err("no kernel in the text".into()) }
+}
+
+fn to_hlsl(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        immediates_target: Some(hlsl::BindTarget { register: 0, space: 1, ..hlsl::BindTarget::default() }),
+        special_constants_binding: Some(hlsl::BindTarget { register: 1, space: 1, ..hlsl::BindTarget::default() }),
+        fake_missing_bindings: true,
+        ..hlsl::Options::default()
+    };
+    let mut text = String::new();
+    let pipeline = hlsl::PipelineOptions::default();
+    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None).map_err(|e| e.to_string())?;
+    if text.contains("numthreads") { Ok(()) } else { Err("no entry point in the text".into()) }
+}
+
+#[test]
+fn every_file_of_the_shaders_folder_is_dispatched_by_some_specimen() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let files: BTreeSet<String> =
+        files.filter(|p| p.is_file()).map(|p| p.file_stem().unwrap().to_str().unwrap().to_string()).collect();
+    let used: BTreeSet<String> = dispatches().iter().map(|d| d.shader.name.to_string()).collect();
+    assert_eq!(files, used);
+}
+
+#[test]
+fn every_prelude_is_part_of_all_texts_or_included_by_some() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files = |folder: &str| std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file());
+    let texts: Vec<String> = files(folder).map(|p| std::fs::read_to_string(p).unwrap()).collect();
+    let included: BTreeSet<&str> =
+        texts.iter().flat_map(|t| t.lines()).filter_map(|line| line.strip_prefix("//: include ")).collect();
+    let preludes = files(&format!("{folder}/prelude")).map(|p| p.file_stem().unwrap().to_str().unwrap().to_string());
+    let preludes: BTreeSet<String> = preludes.filter(|p| !["f16", "f32", "functions"].contains(&p.as_str())).collect();
+    assert!(included.iter().copied().eq(preludes.iter().map(String::as_str)), "{included:?} and {preludes:?}");
+}
+
+#[test]
+fn no_kernel_binds_more_than_webgpu_promises() {
+    // One is kept free: on Metal wgpu passes the buffers' sizes in one of its own.
+    for dispatch in dispatches() {
+        assert!(dispatch.bindings.len() <= 7, "{} binds {}", dispatch.shader.name, dispatch.bindings.len());
+        assert!(dispatch.params.len() <= 128, "{}", dispatch.shader.name);
+    }
+}
