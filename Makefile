@@ -1,0 +1,47 @@
+# The front door. Every target can be run again at any time; `make` alone lists them.
+
+CARGO ?= cargo
+PYTHON ?= python3
+PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
+
+# Where there is no desktop, a Vulkan layer of Mesa's writes harmless error lines; this keeps it out.
+export NODEVICE_SELECT = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test examples bench lint docs golden clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install a software Vulkan driver and a linker, where they are missing
+	@sh scripts/setup.sh
+
+demo: setup ## Plan the default run, train it, and have it write; takes minutes
+	$(CARGO) build --release --package plimsoll-cli
+	$(PLIMSOLL) plan
+	$(PLIMSOLL) train --out runs/demo --force
+	$(PLIMSOLL) sample runs/demo --prompt 'fn '
+
+test: setup ## Run the whole test suite
+	$(CARGO) test --workspace
+
+examples: setup ## Run every example
+	$(CARGO) run --quiet --example dry_run
+	$(CARGO) run --quiet --example mlp
+	$(CARGO) run --quiet --example char_rnn
+
+bench: setup ## Measure products, a training step, and planning
+	$(CARGO) bench
+
+lint: ## Check the format, and let clippy deny warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+docs: ## Build the documentation, and let broken links fail
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --no-deps --workspace
+
+golden: ## Make the golden files of tests/ anew, with PyTorch
+	$(PYTHON) tests/golden/make_golden.py
+
+clean: ## Remove what was built; runs/ is kept
+	$(CARGO) clean
