@@ -1,5 +1,4 @@
-//! One step of the default run: batch 16, window 32, embedding 64, Elman RNN 128, linear, AdamW
-//! with clipping. An element is a predicted character.
+//! One step of the default run. An element is a predicted character.
 //!
 //! Steps are submitted as in training, without waiting for each: losses come back every ten steps,
 //! and each measurement ends by waiting for the last.
