@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test examples bench lint docs golden clean
+.PHONY: help setup demo test examples smoke bench lint docs golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ examples: setup ## Run every example
 	$(CARGO) run --quiet --example dry_run
 	$(CARGO) run --quiet --example mlp
 	$(CARGO) run --quiet --example char_rnn
+
+smoke: setup ## Run every bench once, without measuring
+	$(CARGO) test --quiet --bench '*'
 
 bench: setup ## Measure products, a training step, and planning
 	$(CARGO) bench
