@@ -328,9 +328,10 @@ fn a_closed_pipe_ends_the_program_quietly() {
 fn an_interrupt_ends_after_a_step_and_saves() {
     let scratch = Scratch::with_run();
     let mut command = scratch.command("train run.toml --steps 1000000 --out a");
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let has_begun = |path: &Path| fs::metadata(path).is_ok_and(|about| about.len() > 0);
     while !has_begun(&scratch.path("a/metrics.jsonl")) {
+        assert!(child.try_wait().unwrap().is_none(), "the training ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     // The shell's own `kill`: a bare system has no program of that name.
