@@ -1,10 +1,10 @@
-// y[i] = a[i] + b[i], a[i] - b[i] or a[i] * b[i]
+// y[i] = a[i] + b[j], a[i] - b[j] or a[i] * b[j], where j is i or, with one row for all, its column
 
-struct Params { len: u32, operation: u32 } // 0 add, 1 subtract, 2 multiply
+struct Params { len: u32, operation: u32, b_len: u32 } // 0 add, 1 subtract, 2 multiply
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> a: array<Stored>; // (len)
-@group(0) @binding(1) var<storage, read_write> b: array<Stored>; // (len)
+@group(0) @binding(1) var<storage, read_write> b: array<Stored>; // (b_len)
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (len)
 
 @compute @workgroup_size(256)
@@ -16,7 +16,7 @@ fn binary(
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
     let ai = load(a[i]);
-    let bi = load(b[i]);
+    let bi = load(b[select(i, i % p.b_len, p.b_len < p.len)]);
     var yi = ai * bi;
     if p.operation == 0u { yi = ai + bi; }
     if p.operation == 1u { yi = ai - bi; }

@@ -1,13 +1,15 @@
-//! `y = a + b`, `y = a - b` and `y = a * b`, element by element.
+//! `y = a + b`, `y = a - b` and `y = a * b`, element by element or with a row `b` for each row of `a`.
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Binding, Dispatch, Emit, InPlace, Lowering, Rule, Scale, ShapeError, Site, Slope, Specimen, clamp};
+use super::{
+    Binding, ColumnSum, Dispatch, Emit, InPlace, Lowering, Rule, Scale, ShapeError, Site, Slope, Specimen, clamp,
+};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
 
-/// An operation on two tensors of one type, element by element.
+/// An operation on `a (.., N)` and `b`, of the same shape or `(N)`, to `y (.., N)`, element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Binary {
@@ -24,6 +26,14 @@ pub enum Binary {
 struct Params {
     len: u32,
     operation: u32,
+    b_len: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct OntoParams {
+    len: u32,
+    skip: u32,
 }
 
 impl Binary {
@@ -43,7 +53,7 @@ pub(super) fn add_into(at: &Lowering, onto: Binding, x: Binding) -> Dispatch {
     Dispatch {
         shader: shader!("add_into"),
         dtype: at.outputs[0].dtype,
-        params: bytes_of(&Params { len: clamp(len), operation: skip }).to_vec(),
+        params: bytes_of(&OntoParams { len: clamp(len), skip }).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![x, onto],
     }
@@ -61,7 +71,10 @@ impl Rule for Binary {
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let (a, b) = (&inputs[0], &inputs[1]);
         ShapeError::unless_floats(self.name(), "a", a)?;
-        ShapeError::unless(a == b, self.name(), || format!("a {a} and b {b} differ in type"))?;
+        let row = a.dtype == b.dtype && b.shape.len() == 1 && a.shape.last() == b.shape.last();
+        ShapeError::unless(a == b || row, self.name(), || {
+            format!("a {a} and b {b} differ in type, and b is no row (N) for a (.., N)")
+        })?;
         Ok(vec![a.clone()])
     }
 
@@ -74,27 +87,29 @@ impl Rule for Binary {
             Binary::Add | Binary::Sub => dy,
             Binary::Mul => out.emit_one(Binary::Mul, &[dy, b]),
         });
-        let db = slope.wanted[1].then(|| match self {
-            Binary::Add => dy,
-            Binary::Sub => out.emit_one(Scale { factor: -1.0 }, &[dy]),
-            Binary::Mul => out.emit_one(Binary::Mul, &[dy, a]),
+        let row = out.type_of(a) != out.type_of(b);
+        let db = slope.wanted[1].then(|| {
+            let each = if *self == Binary::Mul { out.emit_one(Binary::Mul, &[dy, a]) } else { dy };
+            let all = if row { out.emit_one(ColumnSum { accumulate: false }, &[each]) } else { each };
+            if *self == Binary::Sub { out.emit_one(Scale { factor: -1.0 }, &[all]) } else { all }
         });
         vec![da, db]
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
+        let params = Params { len: clamp(len), operation: *self as u32, b_len: clamp(at.inputs[1].len()) };
         vec![Dispatch {
             shader: shader!("binary"),
             dtype: at.outputs[0].dtype,
-            params: bytes_of(&Params { len: clamp(len), operation: *self as u32 }).to_vec(),
+            params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
         }]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
-        let pairs = inputs[0].iter().zip(inputs[1]);
+        let pairs = inputs[0].iter().zip(inputs[1].iter().cycle());
         vec![pairs.map(|(&a, &b)| self.value(a, b)).collect()]
     }
 
@@ -106,7 +121,11 @@ impl Rule for Binary {
         let sizes: [&[u32]; 3] = [&[1], &[7, 13], &[257]];
         [Binary::Add, Binary::Sub, Binary::Mul]
             .into_iter()
-            .flat_map(|op| sizes.map(|s| Specimen::new(op, &[s, s]).differentiable(&[0, 1])))
+            .flat_map(|op| {
+                let rows = Specimen::new(op, &[&[3, 5, 13], &[13]]);
+                sizes.map(|s| Specimen::new(op, &[s, s])).into_iter().chain([rows])
+            })
+            .map(|specimen| specimen.differentiable(&[0, 1]))
             .collect()
     }
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::{Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Binary, Dispatch, Emit, Fill, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -38,8 +38,15 @@ impl Rule for ColumnSum {
         Ok(vec![y])
     }
 
-    fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
-        vec![None; at.inputs.len()]
+    // Each row of x has the gradient of y: zeros, to each row of which that is added.
+    fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        let dy = slope.outputs[0];
+        let dx = dy.filter(|_| slope.wanted[0]).map(|dy| {
+            let shape = out.type_of(at.inputs[0]).shape.clone();
+            let zeros = out.emit_one(Fill { value: 0.0, shape }, &[]);
+            out.emit_one(Binary::Add, &[zeros, dy])
+        });
+        [dx, dy].into_iter().take(at.inputs.len()).collect()
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
@@ -73,8 +80,9 @@ impl Rule for ColumnSum {
 
     fn specimens() -> Vec<Specimen> {
         let sizes: [&[u32]; 5] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7]];
-        let plain = sizes.map(|s| Specimen::new(ColumnSum { accumulate: false }, &[s]));
-        let adding = sizes.map(|s| Specimen::new(ColumnSum { accumulate: true }, &[s, &s[s.len() - 1..]]));
+        let plain = sizes.map(|s| Specimen::new(ColumnSum { accumulate: false }, &[s]).differentiable(&[0]));
+        let adding = sizes
+            .map(|s| Specimen::new(ColumnSum { accumulate: true }, &[s, &s[s.len() - 1..]]).differentiable(&[0, 1]));
         plain.into_iter().chain(adding).collect()
     }
 }
