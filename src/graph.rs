@@ -10,11 +10,15 @@
 //! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
 //! ```
 
+mod sharing;
+
 use std::ops::{Index, Range};
 
 use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
 use crate::tensor::TensorType;
+
+pub use sharing::Base;
 
 /// What memory is for; the budget is told apart by these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -294,33 +298,6 @@ impl Graph {
     /// The types of `values`.
     pub fn types(&self, values: &[ValueId]) -> Vec<TensorType> {
         values.iter().map(|&v| self[v].ty.clone()).collect()
-    }
-
-    /// Puts copies where an op must take the bytes of a value that it reads elsewhere too, that is
-    /// needed afterwards, or that lies in other memory than the output. To be called when a program is written.
-    pub fn protect(&mut self) {
-        let nodes = std::mem::take(&mut self.programs.last_mut().expect("a program was begun").nodes);
-        for (at, &id) in nodes.iter().enumerate() {
-            for pair in self[id].op.rule().in_place().into_iter().filter(|p| p.must) {
-                let (input, output) = (self[id].site.inputs[pair.input], self[id].site.outputs[pair.output]);
-                let later = nodes[at + 1..].iter().any(|n| self[*n].site.inputs.contains(&input));
-                let twice = self[id].site.inputs.iter().filter(|i| **i == input).count() > 1;
-                if later || twice || self[input].home != self[output].home {
-                    self.copy_for(id, pair.input, output);
-                }
-            }
-            self.programs.last_mut().expect("a program was begun").nodes.push(id);
-        }
-    }
-
-    /// Has node `id` read a copy of its input at `position` that lies where `output` will.
-    fn copy_for(&mut self, id: NodeId, position: usize, output: ValueId) {
-        self.set_label(self[id].label.clone());
-        let copy = self.emit(Copy.into(), &[self[id].site.inputs[position]])[0];
-        if let Some(home) = self[output].home {
-            self.store(copy, home.slot, home.offset);
-        }
-        self.nodes[id.index()].site.inputs[position] = copy;
     }
 }
 

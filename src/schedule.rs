@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::graph::Graph;
+use crate::graph::{Base, Graph};
 use crate::ids::{NodeId, ValueId};
 use crate::ops::{Binding, Dispatch, Lowering, Operand};
 use crate::target::Target;
@@ -22,7 +22,7 @@ pub struct Step {
 /// A range of values that a step binds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The value whose content is read.
+    /// The value whose content is read; never a view.
     pub reads: Option<ValueId>,
     /// The value whose content is made.
     pub writes: Option<ValueId>,
@@ -55,6 +55,15 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// Which of them belong to which program.
     pub programs: Vec<Span>,
+    /// The values that have no bytes of their own, and whose they show. No step names them.
+    pub views: HashMap<ValueId, Base>,
+}
+
+impl Schedule {
+    /// Whose bytes `value` shows: its own, unless it is a view.
+    pub fn base(&self, value: ValueId) -> Base {
+        self.views.get(&value).copied().unwrap_or(Base { value, offset: 0 })
+    }
 }
 
 /// Lowers every node that something depends on.
@@ -65,7 +74,10 @@ pub fn schedule(graph: &Graph, target: &Target) -> Schedule {
         let read: HashSet<ValueId> = needed.iter().flat_map(|&n| graph[n].site.inputs.clone()).collect();
         let start = all.steps.len();
         for &node in &needed {
-            lower(graph, target, node, &read, &mut all.steps);
+            match view(graph, target, node, &all) {
+                Some((view, base)) => drop(all.views.insert(view, base)),
+                None => lower(graph, target, node, &read, &mut all),
+            }
         }
         all.programs.push(Span { name: program.name, steps: start..all.steps.len() });
     }
@@ -87,7 +99,17 @@ fn needed(graph: &Graph, nodes: &[NodeId]) -> Vec<NodeId> {
     needed
 }
 
-fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, steps: &mut Vec<Step>) {
+/// The output of `id` and whose bytes it shows, where it is a view that begins where a value may.
+fn view(graph: &Graph, target: &Target, id: NodeId, so_far: &Schedule) -> Option<(ValueId, Base)> {
+    let output = graph[id].site.outputs[0];
+    let of = graph.viewed(output)?;
+    let base = so_far.base(of.value);
+    // What is viewed begins well itself, so only the way from there counts.
+    let begins_well = of.offset.is_multiple_of(target.place_align());
+    begins_well.then_some((output, Base { offset: base.offset + of.offset, ..base }))
+}
+
+fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, all: &mut Schedule) {
     let node = &graph[id];
     let wanted = |o: &ValueId| read.contains(o) || graph[*o].home.is_some();
     let at = Lowering {
@@ -100,17 +122,21 @@ fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, st
         Operand::Input(i) => node.site.inputs[i],
         Operand::Output(i) => node.site.outputs[i],
     };
-    let access = |b: &Binding| Access {
-        reads: b.reads.map(value),
-        writes: b.writes.map(value),
-        bytes: b.bytes.clone(),
-        slack: b.slack,
+    let access = |b: &Binding| {
+        let base = b.reads.map(|operand| all.base(value(operand)));
+        let offset = base.map_or(0, |b| b.offset);
+        Access {
+            reads: base.map(|b| b.value),
+            writes: b.writes.map(value),
+            bytes: b.bytes.start + offset..b.bytes.end + offset,
+            slack: b.slack,
+        }
     };
-    steps.extend(node.op.rule().lower(&at).into_iter().map(|dispatch| Step {
-        node: id,
-        accesses: dispatch.bindings.iter().map(access).collect(),
-        dispatch,
-    }));
+    let dispatches = node.op.rule().lower(&at).into_iter();
+    let steps: Vec<Step> = dispatches
+        .map(|dispatch| Step { node: id, accesses: dispatch.bindings.iter().map(access).collect(), dispatch })
+        .collect();
+    all.steps.extend(steps);
 }
 
 /// For each value, the first and one past the last step that touches it.

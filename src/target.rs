@@ -165,6 +165,12 @@ impl Target {
     pub fn align(&self) -> u64 {
         u64::from(self.limits.min_storage_buffer_offset_alignment)
     }
+
+    /// Bytes that the place of every value is a multiple of: the device's wish, and at least four
+    /// numbers, which kernels that read four at once rely on.
+    pub fn place_align(&self) -> u64 {
+        self.align().max(16)
+    }
 }
 
 #[cfg(test)]

@@ -6,33 +6,13 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{inputs_of, one_op};
+use common::{inputs_of, one_op, run};
 use plimsoll::autodiff::differentiate;
 use plimsoll::graph::Graph;
-use plimsoll::ids::{NodeId, ValueId};
-use plimsoll::ops::{Binary, Fill, Lowering, Op, Specimen, Sum};
+use plimsoll::ids::ValueId;
+use plimsoll::ops::{Binary, Fill, Op, Specimen, Sum};
 use plimsoll::random::{Purpose, Stream};
-use plimsoll::target::Target;
 use plimsoll::tensor::TensorType;
-
-/// Computes the whole program in `f64`, from the values given.
-fn run(graph: &Graph, nodes: &[NodeId], given: &HashMap<ValueId, Vec<f64>>) -> HashMap<ValueId, Vec<f64>> {
-    let target = Target::profile("webgpu-default").unwrap();
-    let mut values = given.clone();
-    for &id in nodes {
-        let node = &graph[id];
-        let inputs: Vec<&[f64]> = node.site.inputs.iter().map(|v| &values[v][..]).collect();
-        let at = Lowering {
-            inputs: &graph.types(&node.site.inputs),
-            outputs: &graph.types(&node.site.outputs),
-            wanted: &vec![true; node.site.outputs.len()],
-            target: &target,
-        };
-        let outputs = node.op.rule().reference(&inputs, &at);
-        values.extend(node.site.outputs.iter().copied().zip(outputs));
-    }
-    values
-}
 
 /// `loss = sum over the outputs asked for of weights * output`, the weights drawn once.
 fn with_loss(
@@ -65,6 +45,7 @@ fn check(specimen: &Specimen) {
     let all = run(&one.graph, one.graph.current_nodes(), &given);
     for (x, gradient) in wanted.into_iter().zip(gradients) {
         let gradient = gradient.unwrap_or_else(|| panic!("{specimen:?} has no gradient for {x}"));
+        assert_eq!(one.graph[gradient].ty, one.graph[x].ty, "{specimen:?}: the gradient for {x}");
         let count = given[&x].len();
         // A few elements of large inputs, all of small ones.
         for i in (0..count).step_by(1 + count / 40) {

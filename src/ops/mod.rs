@@ -40,6 +40,15 @@ pub trait Rule {
         Vec::new()
     }
 
+    /// How many bytes into input 0 the only output begins, where it is nothing but bytes of that input.
+    ///
+    /// Such a node runs nothing: who reads the output reads the input. [`Rule::lower`] is asked all
+    /// the same where the output needs bytes of its own, because it is stored or begins where no
+    /// binding may.
+    fn view(&self, _inputs: &[TensorType]) -> Option<u64> {
+        None
+    }
+
     /// The same op with one more input, last, to which its first output is added in place.
     fn accumulating(&self) -> Option<Op> {
         None
@@ -279,6 +288,7 @@ mod adamw;
 mod binary;
 mod column_sum;
 mod common;
+mod concat;
 mod copy;
 mod cross_entropy;
 mod derivation;
@@ -291,8 +301,11 @@ mod mse;
 mod rnn;
 mod scale;
 mod sgd;
+mod slice;
 mod specimen;
 mod sum;
+mod transpose;
+mod view;
 
 pub use activation::Function;
 pub use derivation::Derivation;
@@ -305,6 +318,7 @@ ops! {
     adamw::AdamW,
     binary::Binary,
     column_sum::ColumnSum,
+    concat::Concat,
     copy::Copy,
     cross_entropy::CrossEntropy,
     embedding::Embedding,
@@ -319,6 +333,10 @@ ops! {
     rnn::RnnWeightGradient,
     scale::Scale,
     sgd::Sgd,
+    slice::Pad,
+    slice::Slice,
     sum::Spread,
     sum::Sum,
+    transpose::Transpose,
+    view::View,
 }

@@ -38,10 +38,9 @@ pub fn lay_out(graph: &Graph, tenants: &[Tenant], target: &Target) -> Layout {
     Layout { arenas, slots, values, tenants, tenants_bound: lower_bound(&intervals, align) }
 }
 
-/// What places are multiples of: the device's wish, and at least four numbers, which kernels that
-/// read four at once rely on.
+/// What places are multiples of.
 pub fn alignment(target: &Target) -> u64 {
-    target.align().max(16)
+    target.place_align()
 }
 
 fn lay_out_slots(graph: &Graph, target: &Target, align: u64, arenas: &mut Vec<Arena>) -> Vec<SlotPlace> {

@@ -27,7 +27,8 @@ pub struct Tenant {
     pub interval: Interval,
 }
 
-/// The tenants of the memory that programs share: every value that has no home in a slot.
+/// The tenants of the memory that programs share: every value that has bytes of its own and no home
+/// in a slot.
 pub fn tenants(graph: &Graph, schedule: &Schedule) -> Vec<Tenant> {
     let spans = touched(&schedule.steps);
     schedule.programs.iter().flat_map(|program| program_tenants(graph, schedule, program, &spans)).collect()
@@ -46,6 +47,8 @@ fn program_tenants(
     nodes.dedup();
     for node in nodes {
         let site = &graph[node].site;
+        // Who reads a view reads what it shows, and the bytes to be had are those.
+        let inputs: Vec<ValueId> = site.inputs.iter().map(|&i| schedule.base(i).value).collect();
         let pairs = graph[node].op.rule().in_place();
         for (position, &output) in site.outputs.iter().enumerate() {
             let (Some(span), None) = (spans.get(&output), graph[output].home) else { continue };
@@ -53,13 +56,14 @@ fn program_tenants(
             let of_output: Vec<&InPlace> = pairs.iter().filter(|p| p.output == position).collect();
             // A value that the op reads twice can be overwritten only if it may be in both places.
             let everywhere = |input: ValueId| {
-                let places = (0..site.inputs.len()).filter(|&i| site.inputs[i] == input);
-                places.into_iter().all(|i| of_output.iter().any(|p| p.input == i))
+                let whole = |i: usize| graph[site.inputs[i]].ty.bytes() == here.bytes;
+                let mut places = (0..inputs.len()).filter(|&i| inputs[i] == input);
+                places.all(|i| whole(i) && of_output.iter().any(|p| p.input == i))
             };
             let heir = of_output
                 .iter()
-                .filter(|p| everywhere(site.inputs[p.input]))
-                .find_map(|pair| inherited(graph, &tenants, &tenant_of, pair, site.inputs[pair.input], here));
+                .filter(|p| everywhere(inputs[p.input]))
+                .find_map(|pair| inherited(graph, &tenants, &tenant_of, pair, inputs[pair.input], here));
             let tenant = heir.unwrap_or_else(|| {
                 tenants.push(Tenant { values: Vec::new(), interval: here });
                 tenants.len() - 1

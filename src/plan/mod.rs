@@ -118,7 +118,7 @@ pub struct Plan {
     pub arenas: Vec<Arena>,
     /// Where each slot lies, by its id.
     pub slots: Vec<SlotPlace>,
-    /// Where each value lies, by its id; `None` for one that no step touches.
+    /// Where each value lies, by its id; `None` for one that no step touches, and for views.
     pub values: Vec<Option<Place>>,
     /// Who shares the activation memory, and when.
     pub tenants: Vec<Placed>,
@@ -199,10 +199,13 @@ impl Plan {
         self.slots[slot.index()].copy(copy)
     }
 
-    /// Where `value` lies when its program runs for micro-step `copy`.
+    /// Where `value` lies when its program runs for micro-step `copy`; a view, within what it shows.
     pub fn value(&self, value: ValueId, copy: u32) -> Option<Place> {
-        let place = self.values[value.index()]?;
-        let Some(home) = self.graph[value].home else { return Some(place) };
+        let base = self.schedule.base(value);
+        let place = self.values[base.value.index()]?;
+        let bytes = self.graph[value].ty.bytes();
+        let place = Place { offset: place.offset + base.offset, bytes, ..place };
+        let Some(home) = self.graph[base.value].home else { return Some(place) };
         let slot = self.slots[home.slot.index()];
         let shift = slot.stride * u64::from(copy.min(slot.copies - 1));
         Some(Place { offset: place.offset + shift, ..place })

@@ -2,10 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 #![allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
 
+use std::collections::HashMap;
+
 use plimsoll::graph::{Graph, Role};
-use plimsoll::ids::{SlotId, ValueId};
-use plimsoll::ops::{Data, Specimen};
+use plimsoll::host::{decode, encode};
+use plimsoll::ids::{NodeId, SlotId, ValueId};
+use plimsoll::ops::{Data, Lowering, Specimen};
 use plimsoll::random::{Purpose, Stream};
+use plimsoll::target::Target;
 use plimsoll::tensor::{DType, TensorType};
 
 /// The numbers a specimen's inputs hold.
@@ -57,7 +61,7 @@ impl OneOp {
 }
 
 pub fn bytes_of(numbers: &[f64], ty: &TensorType) -> Vec<u8> {
-    plimsoll::host::encode(numbers, ty)
+    encode(numbers, ty)
 }
 
 /// The greatest difference, as a share of the largest number wanted, or of 1 if that is smaller.
@@ -71,4 +75,41 @@ pub fn difference(found: &[f64], wanted: &[f64]) -> f64 {
 
 pub fn is_float(ty: &TensorType) -> bool {
     ty.dtype != DType::U32
+}
+
+/// What each value of a program holds.
+pub type Numbers = HashMap<ValueId, Vec<f64>>;
+
+/// Computes the whole program in `f64`, from the values given.
+pub fn run(graph: &Graph, nodes: &[NodeId], given: &Numbers) -> Numbers {
+    run_through(graph, nodes, given, |numbers, _| numbers)
+}
+
+/// The same with every result rounded as memory rounds it, which is what a plan makes of it.
+pub fn run_stored(graph: &Graph, nodes: &[NodeId], given: &Numbers) -> Numbers {
+    run_through(graph, nodes, given, |numbers, ty| decode(&encode(&numbers, ty), ty))
+}
+
+fn run_through(
+    graph: &Graph,
+    nodes: &[NodeId],
+    given: &Numbers,
+    kept: impl Fn(Vec<f64>, &TensorType) -> Vec<f64>,
+) -> Numbers {
+    let target = Target::profile("webgpu-default").unwrap();
+    let mut values = given.clone();
+    for &id in nodes {
+        let node = &graph[id];
+        let inputs: Vec<&[f64]> = node.site.inputs.iter().map(|v| &values[v][..]).collect();
+        let at = Lowering {
+            inputs: &graph.types(&node.site.inputs),
+            outputs: &graph.types(&node.site.outputs),
+            wanted: &vec![true; node.site.outputs.len()],
+            target: &target,
+        };
+        let outputs = node.op.rule().reference(&inputs, &at);
+        let outputs = node.site.outputs.iter().zip(outputs);
+        values.extend(outputs.map(|(&v, numbers)| (v, kept(numbers, &graph[v].ty))));
+    }
+    values
 }
