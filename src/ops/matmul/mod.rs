@@ -110,7 +110,10 @@ impl Rule for Matmul {
         let mut answer = vec![None; at.inputs.len()];
         for (i, (layout, factors)) in [da, db].into_iter().enumerate() {
             if slope.wanted[i] {
-                answer[i] = Some(out.emit_one(Matmul::new(layout), &factors));
+                let gradient = out.emit_one(Matmul::new(layout), &factors);
+                // The rows of one factor may be arranged in other dimensions than those of the other.
+                let shape = out.type_of(at.inputs[i]).shape.clone();
+                answer[i] = Some(out.reshape(gradient, &shape));
             }
         }
         if self.bias && slope.wanted[2] {
@@ -158,7 +161,9 @@ impl Rule for Matmul {
         let fused = [Function::Identity, Function::Tanh, Function::Relu, Function::Sigmoid]
             .map(|function| specimen(Matmul::linear(true, function), [5, 37, 11]));
         let added = layouts.map(|layout| specimen(Matmul { accumulate: true, ..Matmul::new(layout) }, [19, 34, 9]));
-        plain.chain(fused).chain(added).collect()
+        // The same rows, arranged otherwise in each factor.
+        let arranged = Specimen::new(Matmul::new(Layout::Tn), &[&[6, 5], &[2, 3, 7]]).differentiable(&[0, 1]);
+        plain.chain(fused).chain(added).chain([arranged]).collect()
     }
 }
 
