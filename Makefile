@@ -45,6 +45,7 @@ docs: ## Build the documentation, and let broken links fail
 
 golden: ## Make the golden files of tests/ anew, with PyTorch
 	$(PYTHON) tests/golden/make_golden.py
+	$(PYTHON) tests/golden/make_cases.py
 
 clean: ## Remove what was built; runs/ is kept
 	$(CARGO) clean

@@ -1,15 +1,22 @@
-// losses[r] = scale * (ln sum_c e^logits[r, c] - logits[r, targets[r]]), a thread a row
-// dlogits[r, c] = scale * (softmax(logits[r])[c] - (c == targets[r]))
+// z = ln sum_c e^logits[r, c], a = (1 - smoothing) * weights[targets[r]], b = smoothing / cols
+// losses[r] = scale * (a * (z - logits[r, targets[r]]) + b * sum_c weights[c] * (z - logits[r, c])), a thread a row
+// dlogits[r, c] = scale * ((a + b * sum weights) * softmax(logits[r])[c] - a * (c == targets[r]) - b * weights[c])
 // Both are 0 where targets[r] is no column.
 
-struct Params { rows: u32, cols: u32, gradient: u32 }
+struct Params { rows: u32, cols: u32, gradient: u32, weighted: u32, smoothing: f32 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Stored>;  // (rows, cols)
 @group(0) @binding(1) var<storage, read_write> targets: array<u32>;    // (rows)
 @group(0) @binding(2) var<storage, read_write> scale: array<f32>;      // (1)
-@group(0) @binding(3) var<storage, read_write> dlogits: array<Stored>; // (rows, cols) if gradient
-@group(0) @binding(4) var<storage, read_write> losses: array<f32>;     // (rows)
+@group(0) @binding(3) var<storage, read_write> weights: array<f32>;    // (cols) if weighted
+@group(0) @binding(4) var<storage, read_write> dlogits: array<Stored>; // (rows, cols) if gradient
+@group(0) @binding(5) var<storage, read_write> losses: array<f32>;     // (rows)
+
+fn weight(c: u32) -> f32 {
+    if p.weighted == 0u { return 1.0; }
+    return weights[c];
+}
 
 @compute @workgroup_size(64)
 fn cross_entropy(
@@ -37,12 +44,27 @@ fn cross_entropy(
         sum = sum * exp(greatest - higher) + exp(x - higher);
         greatest = higher;
     }
+    let a = (1.0 - p.smoothing) * weight(hit);
+    let b = p.smoothing / f32(p.cols);
+    let log_sum = log(sum);
+    var loss = a * (log_sum + (greatest - load(logits[first + hit])));
+    var mass = a;
+    if p.smoothing > 0.0 {
+        var spread = 0.0;
+        var total = 0.0;
+        for (var c = 0u; c < p.cols; c++) {
+            spread += weight(c) * (log_sum + (greatest - load(logits[first + c])));
+            total += weight(c);
+        }
+        loss += b * spread;
+        mass += b * total;
+    }
     let s = scale[0];
-    losses[r] = s * (log(sum) + (greatest - load(logits[first + hit])));
+    losses[r] = s * loss;
     if p.gradient == 0u { return; }
-    let weight = s / sum;
+    let part = s * mass / sum;
     for (var c = 0u; c < p.cols; c++) {
-        let share = weight * exp(load(logits[first + c]) - greatest);
-        dlogits[first + c] = store(share - select(0.0, s, c == hit));
+        let share = part * exp(load(logits[first + c]) - greatest);
+        dlogits[first + c] = store(share - s * (select(0.0, a, c == hit) + b * weight(c)));
     }
 }

@@ -1,13 +1,12 @@
-// buffer = momentum * buffer + factor * g + wd * w, then w -= lr * buffer, four numbers a thread
+// d = g + wd * w, buffer = momentum * buffer + (1 - dampening) * d, then w -= lr * buffer, or, looking
+// ahead (Nesterov), w -= lr * (d + momentum * buffer); four numbers a thread
 
-struct Params { len: u32, momentum: f32, weight_decay: f32 } // len in vec4
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>;       // (len)
-@group(0) @binding(1) var<storage, read_write> g: array<vec4<f32>>;       // (len)
-@group(0) @binding(2) var<storage, read_write> scalars: array<f32>;       // lr, then three unused
-@group(0) @binding(3) var<storage, read_write> norm: array<f32>;          // norm, clip factor
-@group(0) @binding(4) var<storage, read_write> momenta: array<vec4<f32>>; // (len)
+struct Params {
+    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32,
+    dampening: f32, nesterov: u32,
+}
+//: include optimizer
+@group(0) @binding(4) var<storage, read_write> momenta: array<vec4<f32>>; // (skip + len)
 
 @compute @workgroup_size(256)
 fn sgd_momentum(
@@ -15,10 +14,13 @@ fn sgd_momentum(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * n.x + group.x) * 256u + lane;
-    if i >= p.len { return; }
+    let i = place(group, n, lane);
+    if i >= p.skip + p.len { return; }
+    let momentum = scalars[3];
+    let first_step = scalars[4] != 0.0;
     let wi = w[i];
-    let momentum = p.momentum * momenta[i] + (g[i] * norm[1] + p.weight_decay * wi);
-    momenta[i] = momentum;
-    w[i] = wi - scalars[0] * momentum;
+    let d = clipped(i) + p.weight_decay * wi;
+    let buffer = momentum * momenta[i] + select(1.0 - p.dampening, 1.0, first_step) * d;
+    momenta[i] = buffer;
+    w[i] = wi - rate() * select(buffer, d + momentum * buffer, p.nesterov != 0u);
 }

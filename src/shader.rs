@@ -5,12 +5,15 @@ mod template;
 use crate::tensor::DType;
 
 /// What several kernels say alike, for them to include.
-const PRELUDES: [template::Prelude; 5] = [
+const PRELUDES: &[template::Prelude] = &[
+    ("curves", include_str!("../shaders/prelude/curves.wgsl")),
+    ("philox", include_str!("../shaders/prelude/philox.wgsl")),
     ("matmul_params", include_str!("../shaders/prelude/matmul_params.wgsl")),
     ("matmul_factors_nn", include_str!("../shaders/prelude/matmul_factors_nn.wgsl")),
     ("matmul_factors_nt", include_str!("../shaders/prelude/matmul_factors_nt.wgsl")),
     ("matmul_factors_tn", include_str!("../shaders/prelude/matmul_factors_tn.wgsl")),
     ("matmul_finish", include_str!("../shaders/prelude/matmul_finish.wgsl")),
+    ("optimizer", include_str!("../shaders/prelude/optimizer.wgsl")),
 ];
 
 /// A compute shader of the `shaders` folder, with the constants its template is written out for.
@@ -49,7 +52,7 @@ impl Shader {
             DType::F32 | DType::U32 => include_str!("../shaders/prelude/f32.wgsl"),
             DType::F16 => include_str!("../shaders/prelude/f16.wgsl"),
         };
-        let kernel = template::expand(self.name, self.source, &self.constants, &PRELUDES);
+        let kernel = template::expand(self.name, self.source, &self.constants, PRELUDES);
         let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
         let functions = include_str!("../shaders/prelude/functions.wgsl");
         format!("{prelude}{functions}{kernel}")

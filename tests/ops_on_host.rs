@@ -89,7 +89,7 @@ fn every_gradient_rule_agrees_with_central_differences() {
 fn the_gradient_of_the_loss_itself_is_taken_without_a_multiplication() {
     let specimens = Op::specimens();
     let mut met = 0;
-    for specimen in specimens.iter().filter(|s| matches!(s.op, Op::CrossEntropy(_) | Op::Mse(_))) {
+    for specimen in specimens.iter().filter(|s| matches!(s.op, Op::CrossEntropy(_) | Op::ElementwiseLoss(_))) {
         if specimen.differentiable.is_empty() {
             continue;
         }

@@ -1,5 +1,7 @@
 //! Views cost nothing, and nothing that is seen through one is overwritten.
 
+#![allow(clippy::cast_possible_truncation, reason = "inputs are what f32 holds")]
+
 mod common;
 
 use common::{Numbers, difference, run_stored};
@@ -137,8 +139,34 @@ fn a_part_that_must_be_overwritten() -> Program {
     let part = p.view(x, &[8, 8], 0);
     let [a, b] = [p.input(&[8, 3]), p.input(&[3, 8])];
     let y = p.apply(Matmul { accumulate: true, ..Matmul::new(Layout::Nn) }, &[a, b, part]);
+    // Not kept itself, so that it could lie where the part does.
+    let doubled = p.apply(Binary::Add, &[y, y]);
     p.keep(t);
-    p.keep(y);
+    p.keep(doubled);
+    p
+}
+
+/// An op that must overwrite a value that it also reads by another name.
+fn a_factor_that_is_a_view_of_what_is_added_to() -> Program {
+    let mut p = Program::new();
+    let x = p.made(&[16, 16]);
+    let flat = p.view(x, &[256], 0);
+    let factor = p.view(flat, &[16, 16], 0);
+    let w = p.input(&[16, 16]);
+    let y = p.apply(Matmul { accumulate: true, ..Matmul::new(Layout::Nn) }, &[factor, w, x]);
+    let doubled = p.apply(Binary::Add, &[y, y]);
+    p.keep(doubled);
+    p
+}
+
+/// An op that may overwrite a value, but reads a row of it for all of its rows.
+fn a_row_added_to_every_row() -> Program {
+    let mut p = Program::new();
+    let x = p.made(&[4, 64]);
+    let row = p.view(x, &[64], 64);
+    let y = p.apply(Binary::Add, &[x, row]);
+    let doubled = p.apply(Binary::Add, &[y, y]);
+    p.keep(doubled);
     p
 }
 
@@ -176,11 +204,13 @@ fn gradient_through_views() -> Program {
     p
 }
 
-fn programs() -> [Program; 5] {
+fn programs() -> [Program; 7] {
     [
         two_views_and_one_in_place(),
         two_views_and_one_that_must_be_overwritten(),
         a_part_that_must_be_overwritten(),
+        a_factor_that_is_a_view_of_what_is_added_to(),
+        a_row_added_to_every_row(),
         views_of_views(),
         gradient_through_views(),
     ]
@@ -282,16 +312,22 @@ fn a_view_of_an_input_is_copied_before_it_is_overwritten() {
     let [a, b] = [p.input(&[8, 3]), p.input(&[3, 8])];
     let whole = p.view(x, &[8, 8], 0);
     let y = p.apply(Matmul { accumulate: true, ..Matmul::new(Layout::Nn) }, &[a, b, whole]);
-    p.keep(y);
+    let doubled = p.apply(Binary::Add, &[y, y]);
+    p.keep(doubled);
     let plan = p.plan(256);
-    assert_eq!(plan.dispatches("program"), 2);
+    assert_eq!(plan.dispatches("program"), 3);
     plan.replay().unwrap();
     p.check(&mut Host::new(plan), 0.0);
 }
 
 #[test]
 fn a_view_overwritten_without_protection_is_caught() {
-    for program in [two_views_and_one_that_must_be_overwritten(), a_part_that_must_be_overwritten()] {
+    let unprotected = [
+        two_views_and_one_that_must_be_overwritten(),
+        a_part_that_must_be_overwritten(),
+        a_factor_that_is_a_view_of_what_is_added_to(),
+    ];
+    for program in unprotected {
         let target = Target::profile("webgpu-default").unwrap();
         let plan = Plan::new(program.graph, &target, Staging::for_traffic(0, 0, 0, u64::MAX));
         assert!(plan.replay().is_err());

@@ -24,9 +24,23 @@ use crate::tensor::{DType, TensorType};
 /// ```
 ///
 /// Rows whose target is [`IGNORE`], or anything else not below V, count as 0 and have no gradient;
-/// it is the caller's `scale` that makes a mean. `loss_old f32[1]` comes last.
-#[derive(Clone, Debug, PartialEq)]
+/// it is the caller's `scale` that makes a mean. After `scale` come `weights f32 (V)`, where there are
+/// any, and last `loss_old f32[1]`.
+///
+/// With weights and smoothing (Szegedy et al. 2016), where `d[v] = ln sum e^logits - logits[v]`:
+///
+/// ```text
+/// rows[n] = scale * ((1 - smoothing) * weights[t] * d[t] + smoothing / V * sum over v of weights[v] * d[v])
+/// ```
+///
+/// Equal to `torch.nn.CrossEntropyLoss` with its mean where `scale` is one over the sum of the
+/// weights of the valid targets, which is their number where there are no weights.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CrossEntropy {
+    /// Share of each target that is spread evenly over all classes; 0 for none.
+    pub label_smoothing: f32,
+    /// Whether there are weights.
+    pub weighted: bool,
     /// Whether there is a `loss_old`.
     pub accumulate: bool,
 }
@@ -37,6 +51,8 @@ struct Params {
     rows: u32,
     cols: u32,
     gradient: u32,
+    weighted: u32,
+    smoothing: f32,
 }
 
 /// `dy * slope`, where `slope` is the gradient of a loss whose own gradient is `dy`.
@@ -64,6 +80,10 @@ impl Rule for CrossEntropy {
         })?;
         let loss = TensorType::f32(&[1]);
         ShapeError::unless_is(self.name(), "scale", &inputs[2], &loss)?;
+        if self.weighted {
+            let classes = logits.shape.last().copied().unwrap_or_default();
+            ShapeError::unless_is(self.name(), "weights", &inputs[3], &TensorType::f32(&[classes]))?;
+        }
         check_old(self.name(), self.accumulate, inputs, &loss)?;
         Ok(vec![loss, logits.clone(), TensorType::f32(&targets.shape)])
     }
@@ -71,20 +91,29 @@ impl Rule for CrossEntropy {
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
         let dy = slope.outputs[0];
         let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, out));
-        [dlogits, None, None, dy].into_iter().take(at.inputs.len()).collect()
+        let weights = self.weighted.then_some(None);
+        let old = self.accumulate.then_some(dy);
+        [dlogits, None, None].into_iter().chain(weights).chain(old).collect()
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let (rows, cols) = at.inputs[0].as_matrix();
         let gradient = at.wanted[1];
-        let params = Params { rows: clamp(rows), cols: clamp(cols), gradient: gradient.into() };
+        let params = Params {
+            rows: clamp(rows),
+            cols: clamp(cols),
+            gradient: gradient.into(),
+            weighted: self.weighted.into(),
+            smoothing: self.label_smoothing,
+        };
+        let weights = if self.weighted { at.read(3) } else { at.read(2) };
         let dlogits = if gradient { at.write(1) } else { at.read(0) };
         let by_row = Dispatch {
             shader: shader!("cross_entropy"),
             dtype: at.inputs[0].dtype,
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
-            bindings: vec![at.read(0), at.read(1), at.read(2), dlogits, at.write(2)],
+            bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2)],
         };
         let sum = Sum { scale: 1.0, accumulate: self.accumulate };
         vec![by_row, sum_dispatch(&sum, at, &at.outputs[2], at.read_again(2))]
@@ -92,58 +121,75 @@ impl Rule for CrossEntropy {
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let (_, cols) = at.inputs[0].as_matrix();
-        let scale = inputs[2][0];
+        let (cols, scale, smoothing) = (clamp(cols) as usize, inputs[2][0], f64::from(self.label_smoothing));
+        let weights = if self.weighted { inputs[3].to_vec() } else { vec![1.0; cols] };
         let (mut dlogits, mut rows) = (Vec::new(), Vec::new());
-        for (row, &target) in inputs[0].chunks(clamp(cols) as usize).zip(inputs[1]) {
+        for (row, &target) in inputs[0].chunks(cols).zip(inputs[1]) {
             let target = index(target);
-            let Some(hit) = row.get(target) else {
+            if target >= cols {
                 rows.push(0.0);
                 dlogits.extend(row.iter().map(|_| 0.0));
                 continue;
-            };
+            }
             let greatest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = row.iter().map(|x| (x - greatest).exp()).sum();
-            rows.push(scale * (sum.ln() + greatest - hit));
-            dlogits.extend(row.iter().enumerate().map(|(v, x)| {
-                let onehot = f64::from(u8::from(v == target));
-                scale * ((x - greatest).exp() / sum - onehot)
-            }));
+            let log_sum = greatest + row.iter().map(|x| (x - greatest).exp()).sum::<f64>().ln();
+            // What each class counts: all of it for the target, and its part of what is spread.
+            let counts: Vec<f64> = (0..cols)
+                .map(|v| {
+                    let onehot = f64::from(u8::from(v == target));
+                    weights[v] * ((1.0 - smoothing) * onehot + smoothing / cols as f64)
+                })
+                .collect();
+            let mass: f64 = counts.iter().sum();
+            rows.push(scale * row.iter().zip(&counts).map(|(x, count)| count * (log_sum - x)).sum::<f64>());
+            dlogits.extend(row.iter().zip(&counts).map(|(x, count)| scale * (mass * (x - log_sum).exp() - count)));
         }
         let loss = start(self.accumulate, inputs, 1)[0] + rows.iter().sum::<f64>();
         vec![vec![loss], dlogits, rows]
     }
 
     fn in_place(&self) -> Vec<InPlace> {
-        let over_old = self.accumulate.then(|| InPlace::must(0, 3));
+        let over_old = self.accumulate.then(|| InPlace::must(0, 3 + usize::from(self.weighted)));
         [InPlace::may(1, 0)].into_iter().chain(over_old).collect()
     }
 
     fn accumulating(&self) -> Option<Op> {
-        (!self.accumulate).then(|| CrossEntropy { accumulate: true }.into())
+        (!self.accumulate).then(|| CrossEntropy { accumulate: true, ..*self }.into())
     }
 
     fn specimens() -> Vec<Specimen> {
-        let of = |accumulate: bool, rows: &[u32], v: u32, spread: f64| {
+        let plain = CrossEntropy::default();
+        let adding = CrossEntropy { accumulate: true, ..plain };
+        let smooth = CrossEntropy { label_smoothing: 0.1, ..plain };
+        let weighted = CrossEntropy { weighted: true, ..plain };
+        let all = CrossEntropy { label_smoothing: 0.3, weighted: true, accumulate: true };
+        let of = |op: &CrossEntropy, rows: &[u32], v: u32, spread: f64| {
             let logits = [rows, &[v]].concat();
             let n = rows.iter().product();
-            let targets = scattered(n, v);
-            let scale = Data::Values(vec![1.0 / f64::from(n)]);
-            let shapes: [&[u32]; 4] = [&logits, rows, &[1], &[1]];
-            Specimen::new(CrossEntropy { accumulate }, &shapes[..3 + usize::from(accumulate)])
+            let mut shapes: Vec<&[u32]> = vec![&logits, rows, &[1]];
+            let classes = [v];
+            shapes.extend(op.weighted.then_some(&classes[..]));
+            shapes.extend(op.accumulate.then_some(&[1][..]));
+            let specimen = Specimen::new(op.clone(), &shapes)
                 .filled(0, Data::Uniform(-spread, spread))
-                .ids(1, &targets)
-                .filled(2, scale)
+                .ids(1, &scattered(n, v))
+                .filled(2, Data::Values(vec![1.0 / f64::from(n)]));
+            if op.weighted { specimen.filled(3, Data::Uniform(0.1, 2.0)) } else { specimen }
         };
         let ignored: Vec<u32> = (0..13).map(|n| [n, IGNORE, 0, 17, 16][n as usize % 5]).collect();
         vec![
-            of(false, &[1], 1, 1.0).differentiable(&[0]),
-            of(false, &[7], 13, 1.0).differentiable(&[0]),
-            of(false, &[65], 5, 1.0).differentiable(&[0]),
-            of(false, &[3, 2], 97, 1.0).differentiable(&[0]),
-            of(true, &[7], 13, 1.0).differentiable(&[0, 3]),
-            of(false, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
+            of(&plain, &[1], 1, 1.0).differentiable(&[0]),
+            of(&plain, &[7], 13, 1.0).differentiable(&[0]),
+            of(&plain, &[65], 5, 1.0).differentiable(&[0]),
+            of(&plain, &[3, 2], 97, 1.0).differentiable(&[0]),
+            of(&adding, &[7], 13, 1.0).differentiable(&[0, 3]),
+            of(&plain, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
+            of(&smooth, &[7], 13, 1.0).differentiable(&[0]),
+            of(&weighted, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
+            of(&all, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0, 4]),
             // So far apart that e^logits is past every f32.
-            of(false, &[7], 13, 200.0),
+            of(&plain, &[7], 13, 200.0),
+            of(&smooth, &[7], 13, 200.0),
         ]
     }
 }
@@ -156,7 +202,7 @@ mod tests {
     fn a_missing_target_is_refused_with_both_shapes() {
         let inputs = [TensorType::f32(&[6, 5]), TensorType::u32(&[7]), TensorType::f32(&[1])];
         assert_eq!(
-            CrossEntropy { accumulate: false }.outputs(&inputs).unwrap_err().to_string(),
+            CrossEntropy::default().outputs(&inputs).unwrap_err().to_string(),
             "cross entropy: logits f32[6, 5] (N, V) and targets u32[7] (N) differ in N"
         );
     }

@@ -284,7 +284,8 @@ macro_rules! ops {
 }
 
 mod activation;
-mod adamw;
+mod adagrad;
+mod adam;
 mod binary;
 mod column_sum;
 mod common;
@@ -292,12 +293,16 @@ mod concat;
 mod copy;
 mod cross_entropy;
 mod derivation;
+mod elementwise_loss;
+mod dropout;
 mod embedding;
 mod fill;
 mod gradient_norm;
 mod mask_rows;
 pub mod matmul;
-mod mse;
+mod pointwise;
+mod optimizer;
+mod rmsprop;
 mod rnn;
 mod scale;
 mod sgd;
@@ -309,25 +314,34 @@ mod view;
 
 pub use activation::Function;
 pub use derivation::Derivation;
+pub use elementwise_loss::Measure;
 pub use matmul::Layout;
+pub use pointwise::Curve;
+pub use optimizer::{ParameterRange, Update};
+pub use sgd::Momentum;
 pub use specimen::{Data, Specimen};
 
 ops! {
     activation::Activation,
     activation::ActivationGradient,
-    adamw::AdamW,
+    adagrad::Adagrad,
+    adam::Adam,
     binary::Binary,
     column_sum::ColumnSum,
     concat::Concat,
     copy::Copy,
     cross_entropy::CrossEntropy,
+    elementwise_loss::ElementwiseLoss,
+    dropout::Dropout,
     embedding::Embedding,
     embedding::EmbeddingGradient,
     fill::Fill,
     gradient_norm::GradientNorm,
     mask_rows::MaskRows,
     matmul::Matmul,
-    mse::Mse,
+    pointwise::Pointwise,
+    pointwise::PointwiseGradient,
+    rmsprop::RmsProp,
     rnn::Rnn,
     rnn::RnnGradient,
     rnn::RnnWeightGradient,

@@ -1,73 +1,46 @@
 //! `w -= lr * g`, with momentum where it is asked for.
 
-use std::ops::Range;
-
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::adamw::check_optimizer;
-use super::common::bytes_of_f32;
-use super::{
-    Binding, Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
-};
+use super::optimizer::Update;
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen};
 use crate::ids::ValueId;
 use crate::shader;
-use crate::tensor::{DType, TensorType};
+use crate::tensor::TensorType;
 
-/// One step of stochastic gradient descent with momentum (Polyak 1964; in the form of Sutskever et al. 2013).
-///
-/// From `(w (P), g (P), scalars f32[4], norm f32[2])` to `(w)`, or with momentum from
-/// `(w, g, scalars, norm, buffer (P))` to `(w, buffer)`, each in place:
+/// One step of stochastic gradient descent, with momentum (Polyak 1964) where there is a buffer,
+/// which is then its state; see [`Update`] for inputs and outputs.
 ///
 /// ```text
-/// g = norm[1] * g + weight_decay * w        the clip factor
-/// buffer = momentum * buffer + g
-/// w = w - lr * buffer
+/// d      = g + weight_decay * w
+/// buffer = momentum * buffer + (1 - dampening) * d          in the first step d, undamped
+/// w      = w - lr * buffer                                  Nesterov: lr * (d + momentum * buffer)
 /// ```
 ///
-/// where `scalars = (lr, ..)`. `P` is a multiple of 4. Equal to `torch.optim.SGD` up to rounding.
+/// where `scalars = (lr, 1, 1, momentum, first step, ..)`; without a buffer `w = w - lr * d`. Equal
+/// to `torch.optim.SGD` up to rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
-    /// How much of the last step is made again; 0 for none, and no buffer.
-    pub momentum: f32,
-    /// How much of a weight is added to its gradient.
-    pub weight_decay: f32,
+    /// Its buffer; `None` for plain descent.
+    pub momentum: Option<Momentum>,
+    /// What all optimizers are told.
+    pub update: Update,
+}
+
+/// How directions are remembered. How much of them is kept is among the scalars.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Momentum {
+    /// Share of a new direction that is left out of the buffer.
+    pub dampening: f32,
+    /// Whether steps look ahead along the buffer (Nesterov 1983; as Sutskever et al. 2013 write it).
+    pub nesterov: bool,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    len: u32,
-    weight_decay: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MomentumParams {
-    len: u32,
-    momentum: f32,
-    weight_decay: f32,
-}
-
-impl Sgd {
-    fn has_buffer(&self) -> bool {
-        self.momentum != 0.0
-    }
-
-    fn dispatch(&self, at: &Lowering, chunk: &Range<u64>) -> Dispatch {
-        let vectors = (chunk.end - chunk.start) / 4;
-        let update = |i, o| Binding::update(Operand::Input(i), Operand::Output(o), bytes_of_f32(chunk));
-        let g = Binding::read(Operand::Input(1), bytes_of_f32(chunk));
-        let mut bindings = vec![update(0, 0), g, at.read(2), at.read(3)];
-        let (len, momentum, weight_decay) = (clamp(vectors), self.momentum, self.weight_decay);
-        let (shader, params) = if self.has_buffer() {
-            bindings.push(update(4, 1));
-            let params = MomentumParams { len, momentum, weight_decay };
-            (shader!("sgd_momentum"), bytes_of(&params).to_vec())
-        } else {
-            (shader!("sgd"), bytes_of(&Params { len, weight_decay }).to_vec())
-        };
-        Dispatch { shader, dtype: DType::F32, params, groups: at.cover(vectors, 256), bindings }
-    }
+struct Settings {
+    dampening: f32,
+    nesterov: u32,
 }
 
 impl Rule for Sgd {
@@ -76,12 +49,8 @@ impl Rule for Sgd {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
-        let mut tensors = vec![("w", &inputs[0]), ("g", &inputs[1])];
-        if self.has_buffer() {
-            tensors.push(("buffer", &inputs[4]));
-        }
-        check_optimizer(self.name(), &tensors, &inputs[2], &inputs[3])?;
-        Ok(vec![inputs[0].clone(); tensors.len() - 1])
+        let state: &[&str] = if self.momentum.is_some() { &["buffer"] } else { &[] };
+        self.update.outputs(self.name(), inputs, state)
     }
 
     fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
@@ -89,37 +58,44 @@ impl Rule for Sgd {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        at.chunks(at.inputs[0].len()).map(|chunk| self.dispatch(at, &chunk)).collect()
+        let Some(Momentum { dampening, nesterov }) = self.momentum else {
+            return self.update.lower(at, &shader!("sgd"), &[], &[]);
+        };
+        let settings = Settings { dampening, nesterov: nesterov.into() };
+        self.update.lower(at, &shader!("sgd_momentum"), bytes_of(&settings), &[Some(4)])
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
-        let (momentum, decay) = (f64::from(self.momentum), f64::from(self.weight_decay));
-        let (lr, factor) = (inputs[2][0], inputs[3][1]);
-        let mut w = inputs[0].to_vec();
-        let mut buffer = inputs.get(4).map_or(vec![0.0; w.len()], |buffer| buffer.to_vec());
-        for i in 0..w.len() {
-            let g = factor * inputs[1][i] + decay * w[i];
-            buffer[i] = momentum * buffer[i] + g;
-            w[i] -= lr * buffer[i];
-        }
-        if self.has_buffer() { vec![w, buffer] } else { vec![w] }
+        let (momentum, first_step) = (inputs[2][3], inputs[2][4] != 0.0);
+        self.update.reference(inputs, |at, state| {
+            let d = at.g + at.decay * at.w;
+            let Some(Momentum { dampening, nesterov }) = self.momentum else { return at.w - at.lr * d };
+            let share = if first_step { 1.0 } else { 1.0 - f64::from(dampening) };
+            let buffer = momentum * state[0] + share * d;
+            state[0] = buffer;
+            at.w - at.lr * if nesterov { d + momentum * buffer } else { buffer }
+        })
     }
 
     fn in_place(&self) -> Vec<InPlace> {
-        let mut all = vec![InPlace::must(0, 0)];
-        all.extend(self.has_buffer().then(|| InPlace::must(1, 4)));
-        all
+        Update::in_place(usize::from(self.momentum.is_some()))
     }
 
     fn specimens() -> Vec<Specimen> {
-        let of = |momentum: f32, weight_decay: f32, p: u32, factor: f64| {
-            let shapes: [&[u32]; 5] = [&[p], &[p], &[4], &[2], &[p]];
-            let inputs = if momentum == 0.0 { 4 } else { 5 };
-            Specimen::new(Sgd { momentum, weight_decay }, &shapes[..inputs])
-                .filled(2, Data::Values(vec![0.05, 0.0, 0.0, 0.0]))
-                .filled(3, Data::Values(vec![3.0, factor]))
+        let of = |momentum: Option<Momentum>, update: Update, p: u32, first_step: f64| {
+            let shapes: [&[u32]; 5] = [&[p], &[p], &[8], &[2], &[p]];
+            let inputs = 4 + usize::from(momentum.is_some());
+            Specimen::new(Sgd { momentum, update }, &shapes[..inputs])
+                .filled(2, Data::Values(vec![0.05, 1.0, 1.0, 0.9, first_step, 0.0, 0.0, 0.0]))
+                .filled(3, Data::Values(vec![3.0, 0.3]))
         };
-        let sizes = [4, 4 * 251, 4 * 257];
-        sizes.into_iter().flat_map(|p| [of(0.0, 0.0, p, 1.0), of(0.0, 0.1, p, 0.3), of(0.9, 0.1, p, 0.3)]).collect()
+        let damped = Momentum { dampening: 0.25, nesterov: false };
+        let ahead = Momentum { dampening: 0.0, nesterov: true };
+        let sizes = [4, 4 * 251, 4 * 257].into_iter();
+        let plain = sizes.map(|p| of(None, Update::with_decay(0.1), p, 0.0));
+        let p = 4 * 67;
+        let kinds = [(None, 0.0), (Some(Momentum::default()), 0.0), (Some(damped), 0.0), (Some(damped), 1.0)];
+        let kinds = kinds.into_iter().chain([(Some(ahead), 0.0)]);
+        plain.chain(kinds.flat_map(|(m, first)| Update::samples(p).map(|update| of(m, update, p, first)))).collect()
     }
 }

@@ -65,7 +65,7 @@ impl From<OptimizerConfig> for Optimizer {
     fn from(optimizer: OptimizerConfig) -> Self {
         match optimizer {
             OptimizerConfig::Sgd { learning_rate, momentum, weight_decay } => {
-                Optimizer::Sgd { learning_rate, momentum, weight_decay }
+                Optimizer::Sgd { learning_rate, momentum, dampening: 0.0, nesterov: false, weight_decay }
             }
             OptimizerConfig::AdamW { learning_rate, betas, eps, weight_decay } => {
                 Optimizer::AdamW { learning_rate, betas, eps, weight_decay }

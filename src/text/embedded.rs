@@ -23,10 +23,10 @@ mod tests {
     #[test]
     fn shaders_and_then_sources_are_embedded_each_file_once() {
         let text = Text::EMBEDDED;
-        for file in [include_str!("embedded.rs"), include_str!("../../shaders/adamw.wgsl")] {
+        for file in [include_str!("embedded.rs"), include_str!("../../shaders/adam.wgsl")] {
             assert_eq!(text.matches(&file.replace("\r\n", "\n")).count(), 1);
         }
-        let shader = text.find(include_str!("../../shaders/adamw.wgsl").trim_end());
+        let shader = text.find(include_str!("../../shaders/adam.wgsl").trim_end());
         assert!(shader < text.find(include_str!("../autodiff.rs").trim_end()));
     }
 }

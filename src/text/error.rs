@@ -47,16 +47,26 @@ pub enum TextError {
         /// The first unit that is not above the one before it.
         position: usize,
     },
+    /// A vocabulary of words, read from elsewhere, with what cannot be a word of it.
+    #[error(
+        "a vocabulary of words is one or more, each once and without white space: unit {position} from 0 is {word:?}"
+    )]
+    NotAWord {
+        /// The first unit that is empty, has white space, or was there before.
+        position: usize,
+        /// That unit; nothing if there is none at all.
+        word: String,
+    },
     /// A validation part that is no part.
     #[error("validation = {validation} must be at least 0 and less than 1")]
     Fraction {
         /// What was asked for.
         validation: f64,
     },
-    /// A batch of no streams, or a window of no units.
+    /// A batch of no streams, a window of no units, or a vocabulary of no words.
     #[error("{what} = 0 must be at least 1")]
     Zero {
-        /// "batch" or "window".
+        /// "batch", "window" or "vocabulary".
         what: &'static str,
     },
     /// Streams of fewer than the two units that one prediction takes.

@@ -5,6 +5,7 @@ mod embedded;
 mod error;
 mod streams;
 mod vocabulary;
+mod words;
 
 pub use crate::ops::IGNORE;
 pub use error::TextError;
@@ -36,6 +37,28 @@ impl Text {
         let vocabulary = Vocabulary::of(bytes, unit, name)?;
         let ids = vocabulary.encode(bytes)?;
         Ok(Text { vocabulary, ids })
+    }
+
+    /// The text that `bytes` are, in words, of which the `most` most frequent are known and all
+    /// others are `<unk>`.
+    ///
+    /// # Errors
+    /// [`TextError::Zero`] for no words at all, else as [`Text::from_bytes`].
+    pub fn from_words(bytes: &[u8], most: usize, name: &str) -> Result<Text, TextError> {
+        if most == 0 {
+            return Err(TextError::Zero { what: "vocabulary" });
+        }
+        let vocabulary = Vocabulary::of_words(bytes, most, name)?;
+        let ids = vocabulary.encode(bytes)?;
+        Ok(Text { vocabulary, ids })
+    }
+
+    /// The text of a file in words, as [`Text::from_words`] has it.
+    ///
+    /// # Errors
+    /// [`TextError::Storage`] if the file cannot be read, else as [`Text::from_words`].
+    pub fn read_words(path: &Path, most: usize) -> Result<Text, TextError> {
+        Text::from_words(&storage::read_file(path)?, most, &path.display().to_string())
     }
 
     /// The text of a file, of which errors give the path.

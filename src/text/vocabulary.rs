@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::TextError;
+use super::words::Words;
 
 /// What one token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,31 +15,37 @@ pub enum Unit {
     Char,
     /// A byte; any file is a text of bytes.
     Byte,
+    /// A word: what stands between white space. A newline is the word `<eos>`, as in PyTorch's
+    /// `word_language_model`, and words that the vocabulary has not are its `<unk>`, if it has one.
+    Word,
 }
 
 impl fmt::Display for Unit {
-    /// As in a configuration: `char`, `byte`.
+    /// As in a configuration: `char`, `byte`, `word`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Unit::Char => "char",
             Unit::Byte => "byte",
+            Unit::Word => "word",
         })
     }
 }
 
 /// The units that a text can have; a unit's id is its place among them. Never empty.
 ///
-/// As JSON: `{"unit":"char","units":["\n"," ","a"]}` or `{"unit":"byte","units":[10,32,97]}`.
+/// As JSON: `{"unit":"char","units":["\n"," ","a"]}`, `{"unit":"byte","units":[10,32,97]}` or
+/// `{"unit":"word","units":["the","<eos>","<unk>"]}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Units", into = "Units")]
 pub struct Vocabulary(Units);
 
-/// In rising order, each once.
+/// Each once: characters and bytes in rising order, words from the most frequent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "unit", content = "units", rename_all = "lowercase")]
 enum Units {
     Char(Vec<char>),
     Byte(Vec<u8>),
+    Word(Words),
 }
 
 impl Vocabulary {
@@ -56,7 +63,14 @@ impl Vocabulary {
                 bytes.iter().for_each(|&byte| seen[usize::from(byte)] = true);
                 Units::Byte((0..=u8::MAX).filter(|&byte| seen[usize::from(byte)]).collect())
             }
+            Unit::Word => Units::Word(Words::of(characters(bytes, name)?, usize::MAX, name)?),
         }))
+    }
+
+    /// The `most` most frequent words of a text, and `<unk>` for the others, if there are others;
+    /// `name` is what errors call the text.
+    pub(super) fn of_words(bytes: &[u8], most: usize, name: &str) -> Result<Vocabulary, TextError> {
+        Ok(Vocabulary(Units::Word(Words::of(characters(bytes, name)?, most, name)?)))
     }
 
     /// What the tokens stand for.
@@ -64,6 +78,7 @@ impl Vocabulary {
         match self.0 {
             Units::Char(_) => Unit::Char,
             Units::Byte(_) => Unit::Byte,
+            Units::Word(_) => Unit::Word,
         }
     }
 
@@ -72,12 +87,13 @@ impl Vocabulary {
         match &self.0 {
             Units::Char(known) => known.len(),
             Units::Byte(known) => known.len(),
+            Units::Word(known) => known.len(),
         }
     }
 
     /// The same as a dimension of a tensor.
     pub fn size(&self) -> u32 {
-        u32::try_from(self.len()).expect("there are fewer than 2^21 characters")
+        u32::try_from(self.len()).expect("every unit has an id of 32 bits")
     }
 
     /// Never: a text has units.
@@ -88,8 +104,8 @@ impl Vocabulary {
     /// The ids of a `&str` or of bytes.
     ///
     /// # Errors
-    /// [`TextError::UnknownUnit`] for the first unit that is not known, [`TextError::NotUtf8`] if
-    /// the units are characters and the bytes are not.
+    /// [`TextError::UnknownUnit`] for the first unit that is not known (never, where words have an
+    /// `<unk>`), [`TextError::NotUtf8`] if the units are characters or words and the bytes are not.
     pub fn encode(&self, text: impl AsRef<[u8]>) -> Result<Vec<u32>, TextError> {
         let bytes = text.as_ref();
         match &self.0 {
@@ -98,11 +114,12 @@ impl Vocabulary {
                 ids(known, text.chars(), |c| format!("the character {c:?} (U+{:04X})", u32::from(c)))
             }
             Units::Byte(known) => ids(known, bytes.iter().copied(), |byte| format!("the byte {byte} (0x{byte:02X})")),
+            Units::Word(known) => known.encode(characters(bytes, "the text to encode")?),
         }
     }
 
-    /// The text of `ids`. An id that is not known, and a byte that is not UTF-8 among its
-    /// neighbours, becomes U+FFFD.
+    /// The text of `ids`; words are joined by spaces, and `<eos>` ends a line. An id that is not
+    /// known, and a byte that is not UTF-8 among its neighbours, becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         match &self.0 {
             Units::Char(known) => {
@@ -118,6 +135,7 @@ impl Vocabulary {
                 }
                 String::from_utf8_lossy(&bytes).into_owned()
             }
+            Units::Word(known) => known.decode(ids),
         }
     }
 }
@@ -129,6 +147,7 @@ impl TryFrom<Units> for Vocabulary {
         let unsorted = match &units {
             Units::Char(known) => first_unsorted(known),
             Units::Byte(known) => first_unsorted(known),
+            Units::Word(_) => None, // Their order is free, and reading them has checked the rest.
         };
         match unsorted {
             Some(position) => Err(TextError::Unsorted { position }),
@@ -221,7 +240,7 @@ mod tests {
             (r#"{"unit":"byte","units":[]}"#, "one unit or more"),
             (r#"{"unit":"byte","units":[256]}"#, "256"),
             (r#"{"unit":"char","units":["ab"]}"#, "ab"),
-            (r#"{"unit":"word","units":["ab"]}"#, "word"),
+            (r#"{"unit":"line","units":["ab"]}"#, "line"),
         ] {
             let said = serde_json::from_str::<Vocabulary>(json).unwrap_err().to_string();
             assert!(said.contains(wanted), "{said}");

@@ -4,6 +4,7 @@
 mod batch;
 mod optimizer;
 mod programs;
+pub mod rate;
 mod refuse;
 mod session;
 mod writer;

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::nn::{Builder, Inputs, LayerError, Parameter, Phase};
-use crate::ops::{Binary, CrossEntropy, Derivation, Emit, GradientNorm, Mse};
+use crate::ops::{Binary, CrossEntropy, Derivation, ElementwiseLoss, Emit, GradientNorm, Measure};
 use crate::plan::{Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
@@ -104,7 +104,7 @@ impl Writer<'_> {
         let targets_type = targets_type(training, rows);
         let targets = graph.slot("targets", Role::Input, targets_type.bytes(), 1);
         let loss_scale = graph.slot("loss scale", Role::Input, 4, 1);
-        let scalars = graph.slot("optimizer scalars", Role::Input, 16, 1);
+        let scalars = graph.slot("optimizer scalars", Role::Input, 32, 1);
         let loss = graph.slot("loss", Role::Result, 4, 1);
         let norm = graph.slot("gradient norm", Role::Result, 8, 1);
         let mut ends = Ends { targets, targets_type, loss_scale, loss, gradients: Vec::new() };
@@ -173,8 +173,10 @@ impl Writer<'_> {
         let scale = graph.content(ends.loss_scale, 0, TensorType::f32(&[1]), "loss scale");
         let inputs = [output, targets, scale];
         let applied = match self.training.task {
-            Task::Regression { .. } => graph.apply_one(Mse { accumulate: false }, &inputs),
-            _ => graph.apply_one(CrossEntropy { accumulate: false }, &inputs),
+            Task::Regression { .. } => {
+                graph.apply_one(ElementwiseLoss { measure: Measure::Squared, accumulate: false }, &inputs)
+            }
+            _ => graph.apply_one(CrossEntropy::default(), &inputs),
         };
         applied.map_err(|e| self.builder.error(e.to_string()))
     }
@@ -236,14 +238,14 @@ impl Writer<'_> {
         let fit = "groups are laid out alike, in multiples of four";
         let total = graph.apply_one(GradientNorm { max_norm: self.training.clip_norm }, &g).expect(fit);
         let total = graph.store(total, norm, 0);
-        let scalars = graph.content(scalars, 0, TensorType::f32(&[4]), "optimizer scalars");
+        let scalars = graph.content(scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
         for (group, &parameters) in parameters.iter().enumerate() {
             let mut inputs = vec![whole(graph, parameters), g[group]];
             let mut homes = vec![parameters];
             homes.extend(states.iter().map(|s| s[group]));
             let remembered: Vec<ValueId> = homes[1..].iter().map(|&s| whole(graph, s)).collect();
             inputs.extend(optimizer.order(&remembered, scalars, total));
-            let made = graph.apply(optimizer.op(), &inputs).expect(fit);
+            let made = graph.apply(optimizer.op(None, Vec::new()), &inputs).expect(fit);
             for (value, home) in made.into_iter().zip(homes) {
                 graph.store(value, home, 0);
             }

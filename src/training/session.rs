@@ -124,7 +124,7 @@ impl Session {
         batch.check(&training, training.batch)?;
         let tokens = batch.valid();
         self.scale_losses(tokens)?;
-        let scalars = training.optimizer.scalars(self.step + 1);
+        let scalars = training.optimizer.scalars(self.step + 1, training.optimizer.learning_rate(), None);
         self.upload(self.planned.handles.scalars, 0, bytemuck::cast_slice(&scalars))?;
         for group in 0..training.accumulate {
             let part = batch.group(training.window, training.batch, group, training.accumulate);

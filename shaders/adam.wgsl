@@ -1,0 +1,31 @@
+// m' = c1 * m, v' = c2 * v, w -= lr * (m' / (sqrt(v') + eps) + wd * w), four numbers a thread;
+// where the decay is coupled, wd * w is added to the gradient instead
+
+struct Params {
+    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32,
+    beta2: f32, eps: f32, decoupled: u32,
+}
+//: include optimizer
+@group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>; // (skip + len)
+@group(0) @binding(5) var<storage, read_write> v: array<vec4<f32>>; // (skip + len)
+
+@compute @workgroup_size(256)
+fn adam(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = place(group, n, lane);
+    if i >= p.skip + p.len { return; }
+    let lr = rate();
+    let beta1 = scalars[3];
+    let coupled = select(p.weight_decay, 0.0, p.decoupled != 0u);
+    let decay = p.weight_decay - coupled;
+    let wi = w[i];
+    let gi = clipped(i) + coupled * wi;
+    let mi = beta1 * m[i] + (1.0 - beta1) * gi;
+    let vi = p.beta2 * v[i] + (1.0 - p.beta2) * gi * gi;
+    m[i] = mi;
+    v[i] = vi;
+    w[i] = wi * (1.0 - lr * decay) - lr * scalars[1] * mi / (sqrt(vi * scalars[2]) + p.eps);
+}

@@ -1,0 +1,22 @@
+// dx[i] = dy[i] * f'(x[i]), the slope told from x[i]
+
+struct Params { len: u32, function: u32, a: f32, b: f32 } // a, b: what the function is given besides
+var<immediate> p: Params;
+
+// curve(f, a, b, x) is the function, curve_slope its derivative.
+//: include curves
+
+@group(0) @binding(0) var<storage, read_write> x: array<Stored>;  // (len)
+@group(0) @binding(1) var<storage, read_write> dy: array<Stored>; // (len)
+@group(0) @binding(2) var<storage, read_write> dx: array<Stored>; // (len)
+
+@compute @workgroup_size(256)
+fn pointwise_gradient(
+    @builtin(workgroup_id) w: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (w.y * n.x + w.x) * 256u + lane;
+    if i >= p.len { return; }
+    dx[i] = store(load(dy[i]) * curve_slope(p.function, p.a, p.b, load(x[i])));
+}

@@ -1,0 +1,27 @@
+// What all optimizers share. `Params` of the kernel begins with
+//   len: u32, skip: u32            vec4 to update, and how many to pass over in front of them
+//   rate_factor: f32               what this range's step size is multiplied by
+//   weight_decay: f32
+//   clip_value: f32                0 for none
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>; // (skip + len)
+@group(0) @binding(1) var<storage, read_write> g: array<vec4<f32>>; // (skip + len)
+@group(0) @binding(2) var<storage, read_write> scalars: array<f32>; // lr, c1, c2, momentum or beta1, first step, 0, 0, 0
+@group(0) @binding(3) var<storage, read_write> norm: array<f32>;    // norm, clip factor
+
+// Which four numbers a thread updates; none where that is past skip + len.
+fn place(group: vec3<u32>, n: vec3<u32>, lane: u32) -> u32 {
+    return p.skip + (group.y * n.x + group.x) * 256u + lane;
+}
+
+fn rate() -> f32 { return scalars[0] * p.rate_factor; }
+
+// The gradient, clipped by the norm of all and then by value. A NaN stays one, so that it is seen;
+// told by its bits, since a compiler may take it that no number is NaN.
+fn clipped(i: u32) -> vec4<f32> {
+    let x = g[i] * norm[1];
+    if p.clip_value == 0.0 { return x; }
+    let nan = (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
+    return select(clamp(x, vec4(-p.clip_value), vec4(p.clip_value)), x, nan);
+}

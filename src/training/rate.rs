@@ -1,0 +1,1 @@
+//! Step sizes over the steps of a run.
