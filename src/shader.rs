@@ -14,6 +14,7 @@ const PRELUDES: &[template::Prelude] = &[
     ("matmul_factors_tn", include_str!("../shaders/prelude/matmul_factors_tn.wgsl")),
     ("matmul_finish", include_str!("../shaders/prelude/matmul_finish.wgsl")),
     ("optimizer", include_str!("../shaders/prelude/optimizer.wgsl")),
+    ("total", include_str!("../shaders/prelude/total.wgsl")),
 ];
 
 /// A compute shader of the `shaders` folder, with the constants its template is written out for.

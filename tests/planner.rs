@@ -139,7 +139,7 @@ fn losses_on_host(plan: Plan) -> Vec<f32> {
     let (first, update) = (plan.program("first").unwrap(), plan.program("update").unwrap());
     let mut host = Host::new(plan);
     for parameter in &handles.parameters {
-        let drawn = parameter.init.draw(1, &parameter.name, parameter.ty.len());
+        let drawn = parameter.init.draw(1, &parameter.name, &parameter.ty.shape);
         let slot = handles.parameter_slots[parameter.group];
         host.upload(slot, 0, parameter.offset, bytemuck::cast_slice(&drawn)).unwrap();
     }

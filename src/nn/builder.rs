@@ -193,7 +193,7 @@ impl Builder {
     /// Rows of a table: ids of any shape (S..) to vectors (S.., `size`).
     pub fn embedding(&mut self, ids: ValueId, rows: u32, size: u32) -> Result<ValueId, LayerError> {
         let weight = self.parameter("weight", &[rows, size], Init::Normal)?;
-        Ok(self.apply(Embedding, &[weight, ids])?[0])
+        Ok(self.apply(Embedding { padding_idx: None }, &[weight, ids])?[0])
     }
 
     /// `f(x Wᵀ + b)`: (.., I) to (.., `out_features`).

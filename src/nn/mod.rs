@@ -5,5 +5,5 @@ mod init;
 mod model;
 
 pub use builder::{Builder, Inputs, LayerError, Parameter, Phase};
-pub use init::Init;
+pub use init::{Init, gain};
 pub use model::{Layer, LayerKind, Model};

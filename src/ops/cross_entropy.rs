@@ -206,4 +206,37 @@ mod tests {
             "cross entropy: logits f32[6, 5] (N, V) and targets u32[7] (N) differ in N"
         );
     }
+
+    /// `tests/golden/rules.json`, made by `make_rules.py` there.
+    #[test]
+    fn weights_smoothing_and_ignored_rows_together_are_as_in_pytorch() {
+        let rules: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/rules.json")).unwrap();
+        let list = |of: &serde_json::Value| -> Vec<f64> { serde_json::from_value(of.clone()).unwrap() };
+        let losses = &rules["losses"];
+        let [logits, mut targets, weights] = ["logits", "targets", "weights"].map(|name| list(&losses[name]));
+        targets.iter_mut().filter(|t| **t < 0.0).for_each(|t| *t = f64::from(IGNORE));
+        let valid = targets.iter().filter(|t| **t != f64::from(IGNORE));
+        let mass: f64 = valid.clone().map(|&t| weights[index(t)]).sum();
+        let count = valid.count() as f64;
+        let target = crate::target::Target::profile("webgpu-default").unwrap();
+        let cases =
+            [("smooth", 0.25, false, count), ("weighted", 0.0, true, mass), ("weighted_smooth", 0.25, true, mass)];
+        for (name, label_smoothing, weighted, divisor) in cases {
+            let op = CrossEntropy { label_smoothing, weighted, accumulate: false };
+            let mut types = vec![TensorType::f32(&[6, 5]), TensorType::u32(&[6]), TensorType::f32(&[1])];
+            let scale = [1.0 / divisor];
+            let mut inputs: Vec<&[f64]> = vec![&logits, &targets, &scale];
+            if weighted {
+                types.push(TensorType::f32(&[5]));
+                inputs.push(&weights);
+            }
+            let outputs = op.outputs(&types).unwrap();
+            let at = Lowering { inputs: &types, outputs: &outputs, wanted: &[true; 3], target: &target };
+            let made = op.reference(&inputs, &at);
+            let wanted = [vec![losses[name]["loss"].as_f64().unwrap()], list(&losses[name]["gradient"])].concat();
+            for (found, wanted) in made[0].iter().chain(&made[1]).zip(wanted) {
+                assert!((found - wanted).abs() < 1e-12, "{name}: {found}, PyTorch's {wanted}");
+            }
+        }
+    }
 }

@@ -223,4 +223,29 @@ mod tests {
             "squared error: target f32[6] must be f32[6, 5] for a prediction f32[6, 5]"
         );
     }
+
+    /// `tests/golden/rules.json`, made by `make_rules.py` there.
+    #[test]
+    fn means_and_gradients_are_pytorchs() {
+        let rules: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/rules.json")).unwrap();
+        let list = |of: &serde_json::Value| -> Vec<f64> { serde_json::from_value(of.clone()).unwrap() };
+        let losses = &rules["losses"];
+        let (predictions, numbers) = (list(&losses["predictions"]), list(&losses["numbers"]));
+        let scale = 1.0 / predictions.len() as f64;
+        let cases = [
+            ("mse", Measure::Squared),
+            ("l1", Measure::Absolute),
+            ("huber", Measure::Huber { delta: 0.5 }),
+            ("bce_with_logits", Measure::LogisticCrossEntropy),
+        ];
+        for (name, measure) in cases {
+            let pairs = || predictions.iter().zip(&numbers);
+            let loss: f64 = pairs().map(|(&y, &t)| scale * measure.value(y, t)).sum();
+            let slopes = pairs().map(|(&y, &t)| scale * measure.slope(y, t));
+            let wanted = [vec![losses[name]["loss"].as_f64().unwrap()], list(&losses[name]["gradient"])].concat();
+            for (found, wanted) in [loss].into_iter().chain(slopes).zip(wanted) {
+                assert!((found - wanted).abs() < 1e-12, "{name}: {found}, PyTorch's {wanted}");
+            }
+        }
+    }
 }

@@ -10,7 +10,10 @@ use crate::tensor::{DType, TensorType};
 
 /// Rows of `w (V, D)` looked up by `ids u32 (S..)`: `y (S.., D)`. An id not below V gives zeros.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Embedding;
+pub struct Embedding {
+    /// A row that has no gradient, as in `torch.nn.Embedding`; whoever fills `w` makes it zero.
+    pub padding_idx: Option<u32>,
+}
 
 /// From `(dy (S.., D), order u32 (N), segments u32 (V + 1))` to `dw f32 (V, D)`, where N is the
 /// product of S:
@@ -57,6 +60,10 @@ impl Rule for Embedding {
         ShapeError::unless(fits, self.name(), || {
             format!("w {w} (V, D) must have two dimensions and ids {ids} (S..) must be u32")
         })?;
+        let inside = self.padding_idx.is_none_or(|row| row < w.shape[0]);
+        ShapeError::unless(inside, self.name(), || {
+            format!("w {w} (V, D) has no row {:?} for padding", self.padding_idx)
+        })?;
         let shape = [&ids.shape, &w.shape[1..]].concat();
         Ok(vec![TensorType::new(&shape, w.dtype)])
     }
@@ -66,8 +73,10 @@ impl Rule for Embedding {
             return vec![None, None];
         };
         let classes = out.type_of(at.inputs[0]).shape[0];
-        let order = out.derive(at.inputs[1], Derivation::SortedPositions);
-        let segments = out.derive(at.inputs[1], Derivation::Segments { classes });
+        // The host leaves padding out of the segments, so that the kernel need not know of it.
+        let without = self.padding_idx;
+        let order = out.derive(at.inputs[1], Derivation::SortedPositions { without });
+        let segments = out.derive(at.inputs[1], Derivation::Segments { classes, without });
         let gradient = EmbeddingGradient { accumulate: false, classes };
         vec![Some(out.emit_one(gradient, &[dy, order, segments])), None]
     }
@@ -94,7 +103,7 @@ impl Rule for Embedding {
 
     fn specimens() -> Vec<Specimen> {
         let of = |v: u32, d: u32, s: &[u32], ids: &[u32]| {
-            Specimen::new(Embedding, &[&[v, d], s]).ids(1, ids).differentiable(&[0])
+            Specimen::new(Embedding { padding_idx: None }, &[&[v, d], s]).ids(1, ids).differentiable(&[0])
         };
         vec![
             of(1, 1, &[1], &[0]),
@@ -120,7 +129,7 @@ impl Rule for EmbeddingGradient {
         ShapeError::unless(fits, self.name(), || {
             format!("dy {dy} (S.., D) and order {order} (N) differ in N, the product of S, or order is not u32")
         })?;
-        let expected = Derivation::Segments { classes: self.classes }.output(0);
+        let expected = Derivation::Segments { classes: self.classes, without: None }.output(0);
         ShapeError::unless_is(self.name(), "segments", segments, &expected)?;
         let dw = TensorType::f32(&[self.classes, dy.shape[dy.shape.len() - 1]]);
         check_old(self.name(), self.accumulate, inputs, &dw)?;
@@ -170,8 +179,8 @@ impl Rule for EmbeddingGradient {
     fn specimens() -> Vec<Specimen> {
         let of = |accumulate: bool, classes: u32, d: u32, ids: &[u32]| {
             let n = clamp(ids.len() as u64);
-            let order = Derivation::SortedPositions.compute(ids);
-            let segments = Derivation::Segments { classes }.compute(ids);
+            let order = Derivation::SortedPositions { without: None }.compute(ids);
+            let segments = Derivation::Segments { classes, without: None }.compute(ids);
             let shapes: [&[u32]; 4] = [&[n, d], &[n], &[classes + 1], &[classes, d]];
             let op = EmbeddingGradient { accumulate, classes };
             Specimen::new(op, &shapes[..3 + usize::from(accumulate)]).ids(1, &order).ids(2, &segments)
@@ -187,5 +196,28 @@ impl Rule for EmbeddingGradient {
                 ]
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_padding_row_is_in_no_segment_and_all_others_are_as_without_it() {
+        let ids = [2, 0, 1, 2, 0, 7, 1];
+        let (without, classes) = (Some(1), 3);
+        let order = Derivation::SortedPositions { without }.compute(&ids);
+        let segments = Derivation::Segments { classes, without }.compute(&ids);
+        assert_eq!(order[..4], [1, 4, 0, 3]);
+        assert_eq!(segments, [0, 2, 2, 4]);
+    }
+
+    #[test]
+    fn a_padding_row_that_is_not_there_is_refused() {
+        let inputs = [TensorType::f32(&[3, 2]), TensorType::u32(&[5])];
+        assert!(Embedding { padding_idx: Some(2) }.outputs(&inputs).is_ok());
+        let error = Embedding { padding_idx: Some(3) }.outputs(&inputs).unwrap_err().to_string();
+        assert!(error.contains('3'), "{error}");
     }
 }

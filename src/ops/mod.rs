@@ -298,6 +298,7 @@ mod dropout;
 mod embedding;
 mod fill;
 mod gradient_norm;
+mod layer_norm;
 mod mask_rows;
 pub mod matmul;
 mod pointwise;
@@ -337,6 +338,9 @@ ops! {
     embedding::EmbeddingGradient,
     fill::Fill,
     gradient_norm::GradientNorm,
+    layer_norm::LayerNorm,
+    layer_norm::LayerNormGradient,
+    layer_norm::LayerNormWeightGradient,
     mask_rows::MaskRows,
     matmul::Matmul,
     pointwise::Pointwise,

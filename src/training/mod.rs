@@ -4,7 +4,7 @@
 mod batch;
 mod optimizer;
 mod programs;
-pub mod rate;
+mod rate;
 mod refuse;
 mod session;
 mod writer;
@@ -20,6 +20,7 @@ use crate::text::Vocabulary;
 pub use batch::{Batch, Data};
 pub use optimizer::Optimizer;
 pub use programs::{Handles, SampleHandles};
+pub use rate::{Anneal, Curve, OneCycle, PlateauState, Rate, Schedule};
 pub use session::{Evaluation, NamedNumbers, Session, StepReport};
 pub use writer::{Sampling, Writer};
 

@@ -262,3 +262,6 @@ fn above_zero(name: &str, x: f32) -> Result<(), String> {
 fn within(name: &str, value: f32, range: &str, fits: bool) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("`{name}` is {value} and must be {range}")) }
 }
+
+#[cfg(test)]
+mod tests;

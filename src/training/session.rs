@@ -80,7 +80,7 @@ impl Session {
         let mut session = Self { engine, planned, step: 0, pending: VecDeque::new(), first_step: None };
         let seed = session.planned.training.seed;
         let parameters = session.planned.handles.parameters.clone();
-        let drawn: Vec<Vec<f32>> = parameters.iter().map(|p| p.init.draw(seed, &p.name, p.ty.len())).collect();
+        let drawn: Vec<Vec<f32>> = parameters.iter().map(|p| p.init.draw(seed, &p.name, &p.ty.shape)).collect();
         session.set_parameters(&drawn)?;
         Ok(session)
     }
