@@ -21,6 +21,7 @@
 pub mod autodiff;
 pub mod bytes;
 pub mod config;
+pub mod data;
 pub mod device;
 pub mod engine;
 pub mod error;
