@@ -1,10 +1,10 @@
-// y[i] = x[skip + i], words of four bytes whatever they hold
+// y[y_from + i] = x[x_from + i], words of four bytes whatever they hold
 
-struct Params { len: u32, skip: u32 } // skip: words bound in front of x
+struct Params { len: u32, x_from: u32, y_from: u32 } // x_from, y_from: words bound in front of each
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<u32>; // (skip + len)
-@group(0) @binding(1) var<storage, read_write> y: array<u32>; // (len)
+@group(0) @binding(0) var<storage, read_write> x: array<u32>; // (x_from + len)
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // (y_from + len)
 
 @compute @workgroup_size(256)
 fn copy(
@@ -14,5 +14,5 @@ fn copy(
 ) {
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
-    y[i] = x[p.skip + i];
+    y[p.y_from + i] = x[p.x_from + i];
 }

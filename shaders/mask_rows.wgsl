@@ -1,11 +1,11 @@
-// y[b, h] = x[b, h] where keep[b] is not 0, else 0
+// y[s, b, h] = x[s, b, h] where keep[b] is not 0, else 0
 
-struct Params { len: u32, cols: u32 }
+struct Params { len: u32, rows: u32, cols: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (len / cols, cols)
-@group(0) @binding(1) var<storage, read_write> keep: array<u32>; // (len / cols)
-@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (len / cols, cols)
+@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (len / (rows cols), rows, cols)
+@group(0) @binding(1) var<storage, read_write> keep: array<u32>; // (rows)
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (len / (rows cols), rows, cols)
 
 @compute @workgroup_size(256)
 fn mask_rows(
@@ -16,5 +16,5 @@ fn mask_rows(
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
     // Chosen, not multiplied, so that a NaN does not outlive its row.
-    y[i] = select(store(0.0), x[i], keep[i / p.cols] != 0u);
+    y[i] = select(store(0.0), x[i], keep[i / p.cols % p.rows] != 0u);
 }

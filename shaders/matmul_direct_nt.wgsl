@@ -5,49 +5,13 @@
 // 8 rows of 4Q columns; a workgroup has 8 by Y threads.
 
 // a4(row, k) is a[row, k..k+4], b4(col, k) is b[col, k..k+4]; finish(row, col, sum) stores four.
+//: include numbers
 //: include matmul_params
 //: include matmul_factors_nt
 //: include matmul_finish
+//: include finish
 
 @compute @workgroup_size(8, {Y})
 fn matmul_direct_nt(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
-    let top = (w.y * {Y}u + t.y) * 8u;
-    let left = w.x * {32 * Q}u + t.x * 4u;
-//: for i in 0..8
-//: for j in 0..Q
-    var c{i}_{j} = vec4<f32>(0.0);
-//: end
-//: end
-    for (var k = 0u; k < p.k; k += 4u) {
-//: for i in 0..8
-        let x{i} = a4(top + {i}u, k);
-//: end
-//: for j in 0..Q
-//: for n in 0..4
-        let r{n}_{j} = b4(left + {32 * j + n}u, k);
-//: end
-        let b0_{j} = vec4<f32>(r0_{j}.x, r1_{j}.x, r2_{j}.x, r3_{j}.x);
-        let b1_{j} = vec4<f32>(r0_{j}.y, r1_{j}.y, r2_{j}.y, r3_{j}.y);
-        let b2_{j} = vec4<f32>(r0_{j}.z, r1_{j}.z, r2_{j}.z, r3_{j}.z);
-        let b3_{j} = vec4<f32>(r0_{j}.w, r1_{j}.w, r2_{j}.w, r3_{j}.w);
-//: end
-//: for i in 0..8
-//: for j in 0..Q
-//: for q in 0..4
-        c{i}_{j} = fma(vec4<f32>(x{i}[{q}]), b{q}_{j}, c{i}_{j});
-//: end
-//: end
-//: end
-    }
-    // The row to finish is always the first and the others move up: written out row by row, this
-    // would take a driver longer to compile than all the rest.
-    let end = min(top + 8u, p.m);
-    for (var row = top; row < end; row++) {
-//: for j in 0..Q
-        finish(row, left + {32 * j}u, c0_{j});
-//: for i in 1..8
-        c{i - 1}_{j} = c{i}_{j};
-//: end
-//: end
-    }
+//: include product_direct_nt
 }

@@ -5,9 +5,11 @@
 // 8 rows of 4Q columns; a workgroup has 8 by Y threads.
 
 // a4(row, k) is a[k, row..row+4], b4(k, col) is b[k, col..col+4]; finish(row, col, sum) stores four.
+//: include numbers
 //: include matmul_params
 //: include matmul_factors_tn
 //: include matmul_finish
+//: include finish
 
 @compute @workgroup_size(8, {Y})
 fn matmul_direct_tn(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {

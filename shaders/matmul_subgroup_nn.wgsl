@@ -7,57 +7,13 @@
 // elements and hands them to all the others, so that no element is loaded twice.
 
 // a4(row, k) is a[row, k..k+4], b4(k, col) is b[k, col..col+4]; finish(row, col, sum) stores four.
+//: include numbers
 //: include matmul_params
 //: include matmul_factors_nn
 //: include matmul_finish
+//: include finish
 
 @compute @workgroup_size({L})
 fn matmul_subgroup_nn(@builtin(workgroup_id) w: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let top = w.y * {TM}u;
-    let left = w.x * {4 * L * Q}u + lane * 4u;
-//: for i in 0..TM
-//: for j in 0..Q
-    var c{i}_{j} = vec4<f32>(0.0);
-//: end
-//: end
-    for (var k = 0u; k < p.k; k += 4u) {
-//: for i in 0..TM / L
-        let part{i} = a4(top + {i * L}u + lane, k);
-//: end
-//: for j in 0..Q
-//: for q in 0..4
-        let b{q}_{j} = b4(k + {q}u, left + {4 * L * j}u);
-//: end
-//: end
-//: for i in 0..TM
-//: for q in 0..4
-        let a{i}_{q} = vec4<f32>(subgroupBroadcast(part{i / L}[{q}], {i % L}u));
-//: end
-//: for j in 0..Q
-//: for q in 0..4
-        c{i}_{j} = fma(a{i}_{q}, b{q}_{j}, c{i}_{j});
-//: end
-//: end
-//: end
-    }
-    // The row to finish is always the first and the others move up: written out row by row, this
-    // would take a driver longer to compile than all the rest. Four rows move by ones before all
-    // move by four, which moves less.
-    let end = min(top + {TM}u, p.m);
-    for (var row = top; row < end;) {
-        let stop = min(row + 4u, end);
-        for (; row < stop; row++) {
-//: for j in 0..Q
-            finish(row, left + {4 * L * j}u, c0_{j});
-//: for i in 1..4
-            c{i - 1}_{j} = c{i}_{j};
-//: end
-//: end
-        }
-//: for j in 0..Q
-//: for i in 4..TM
-        c{i - 4}_{j} = c{i}_{j};
-//: end
-//: end
-    }
+//: include product_subgroup_nn
 }

@@ -7,9 +7,11 @@
 // elements and hands them to all the others, so that no element is loaded twice.
 
 // a4(row, k) is a[k, row..row+4], b4(k, col) is b[k, col..col+4]; finish(row, col, sum) stores four.
+//: include numbers
 //: include matmul_params
 //: include matmul_factors_tn
 //: include matmul_finish
+//: include finish
 
 @compute @workgroup_size({L})
 fn matmul_subgroup_tn(@builtin(workgroup_id) w: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {

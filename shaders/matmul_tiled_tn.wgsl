@@ -11,10 +11,13 @@
 // one read of shared memory. A spare quad after each k keeps threads that write along k out of
 // each other's banks.
 
-// a1(row, k) is a[k, row], b1(k, col) is b[k, col]; finish1(row, col, sum) stores one.
+// a1(row, k) is a[k, row], b1(k, col) is b[k, col]; finish_apart(row, col, sum) stores
+// four, 16 columns apart.
+//: include numbers
 //: include matmul_params
 //: include matmul_factors_tn
 //: include matmul_finish
+//: include finish
 
 var<workgroup> a_tile: array<vec4<f32>, {16 * (8 * R + 1)}>;
 var<workgroup> b_tile: array<vec4<f32>, {16 * 17}>;
@@ -70,11 +73,7 @@ fn matmul_tiled_tn(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocatio
     for (var i = 0u; i < {4 * R}u; i++) {
         let row = top + t.y + i / 4u * 8u + i % 4u * {8 * R}u;
         if row < p.m {
-            let col = left + t.x;
-            finish1(row, col, c0.x);
-            finish1(row, col + 16u, c0.y);
-            finish1(row, col + 32u, c0.z);
-            finish1(row, col + 48u, c0.w);
+            finish_apart(row, left + t.x, c0);
         }
 //: for i in 1..4 * R
         c{i - 1} = c{i};

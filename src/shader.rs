@@ -4,17 +4,35 @@ mod template;
 
 use crate::tensor::DType;
 
+/// Takes `shaders/prelude/NAME.wgsl` under its name.
+macro_rules! preludes {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../shaders/prelude/", $name, ".wgsl")))),+]
+    };
+}
+
 /// What several kernels say alike, for them to include.
-const PRELUDES: &[template::Prelude] = &[
-    ("curves", include_str!("../shaders/prelude/curves.wgsl")),
-    ("philox", include_str!("../shaders/prelude/philox.wgsl")),
-    ("matmul_params", include_str!("../shaders/prelude/matmul_params.wgsl")),
-    ("matmul_factors_nn", include_str!("../shaders/prelude/matmul_factors_nn.wgsl")),
-    ("matmul_factors_nt", include_str!("../shaders/prelude/matmul_factors_nt.wgsl")),
-    ("matmul_factors_tn", include_str!("../shaders/prelude/matmul_factors_tn.wgsl")),
-    ("matmul_finish", include_str!("../shaders/prelude/matmul_finish.wgsl")),
-    ("optimizer", include_str!("../shaders/prelude/optimizer.wgsl")),
-    ("total", include_str!("../shaders/prelude/total.wgsl")),
+const PRELUDES: &[template::Prelude] = &preludes![
+    "curves",
+    "finish",
+    "gates",
+    "lstm",
+    "lstm_gradient",
+    "matmul_factors_nn",
+    "matmul_factors_nt",
+    "matmul_factors_tn",
+    "matmul_finish",
+    "matmul_params",
+    "numbers",
+    "optimizer",
+    "philox",
+    "product_direct_nn",
+    "product_direct_nt",
+    "product_subgroup_nn",
+    "product_subgroup_nt",
+    "product_tiled_nn",
+    "product_tiled_nt",
+    "total",
 ];
 
 /// A compute shader of the `shaders` folder, with the constants its template is written out for.

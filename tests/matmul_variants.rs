@@ -46,8 +46,8 @@ fn cases() -> Vec<Case> {
     let plain = Epilogue::default();
     let mut all = Vec::new();
     for layout in LAYOUTS {
-        let mut add = |[m, n, k]: [u32; 3], starts, epilogue| {
-            all.push(Case { product: Product { layout, m, n, k, epilogue }, starts });
+        let mut add = |extents, starts, epilogue| {
+            all.push(Case { product: Product::new(layout, extents, epilogue), starts });
         };
         add([67, 69, 19], [1, 2, 3, 5], linear);
         add([1, 1, 1], [5, 3, 2, 1], slope);
@@ -57,6 +57,9 @@ fn cases() -> Vec<Case> {
         add([m, 68, k], [20, 12, 8, 4], linear);
         add(few, [0; 4], plain);
         add([m, 68, 0], [8, 4, 20, 12], slope);
+        // A left factor that is some columns of a wider matrix.
+        let strided = Product::new(layout, [m, 68, k], plain);
+        all.push(Case { product: strided.with_stride(strided.a_stride + 8), starts: [4, 8, 12, 20] });
     }
     all
 }
@@ -64,8 +67,8 @@ fn cases() -> Vec<Case> {
 /// `c` after the product.
 fn expected(product: &Product, [a, b, extra, c]: [&[f64]; 4]) -> Vec<f64> {
     let Product { layout, epilogue, .. } = product;
-    let [m, n, depth] = [product.m, product.n, product.k].map(|extent| extent as usize);
-    let of_a = |row: usize, k: usize| if *layout == Layout::Tn { a[k * m + row] } else { a[row * depth + k] };
+    let [m, n, depth, stride] = [product.m, product.n, product.k, product.a_stride].map(|extent| extent as usize);
+    let of_a = |row: usize, k: usize| if *layout == Layout::Tn { a[k * stride + row] } else { a[row * stride + k] };
     let of_b = |k: usize, col: usize| if *layout == Layout::Nt { b[col * depth + k] } else { b[k * n + col] };
     let of_c = |row: usize, col: usize| {
         let old = if epilogue.accumulate { c[row * n + col] } else { 0.0 };
@@ -81,9 +84,10 @@ fn expected(product: &Product, [a, b, extra, c]: [&[f64]; 4]) -> Vec<f64> {
 
 /// Elements of `a`, `b`, `extra` and `c`. What is not there has some all the same, for something is bound.
 fn lengths(product: &Product) -> [u64; 4] {
-    let [m, n, k] = [product.m, product.n, product.k].map(u64::from);
+    let [m, n, k, stride] = [product.m, product.n, product.k, product.a_stride].map(u64::from);
+    let rows = if product.layout == Layout::Tn { k } else { m };
     let extra = if product.epilogue.extra == Extra::Bias { n } else { m * n };
-    [(m * k).max(4), (k * n).max(4), extra, m * n]
+    [(rows * stride).max(4), (k * n).max(4), extra, m * n]
 }
 
 /// The content of each operand's slot, the elements in front of it and behind it included.

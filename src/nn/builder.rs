@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::init::Init;
 use crate::graph::{Graph, Home, Part, Role};
 use crate::ids::{SlotId, ValueId};
-use crate::ops::{Activation, Embedding, Function, MaskRows, Matmul, Op, Rnn, ShapeError};
+use crate::ops::{Activation, Elman, Embedding, Function, MaskRows, Matmul, Op, ShapeError};
 use crate::plan::layout::{alignment, round_up};
 use crate::target::Target;
 use crate::tensor::TensorType;
@@ -240,10 +240,10 @@ impl Builder {
             recur.push(self.parameter("bias_hh_l0", &[hidden], init)?);
         }
         let projected = self.apply(Matmul::linear(bias, Function::Identity), &project)?[0];
-        let state = self.state(TensorType::f32(&[batch, hidden]));
+        let state = self.state(TensorType::f32(&[1, batch, hidden]));
         let before = self.apply(MaskRows, &[state.1, keep])?[0];
         recur.splice(0..0, [projected, before, w]);
-        let made = self.apply(Rnn { function, bias }, &recur)?;
+        let made = self.apply(Elman { function, bias, reverse: false }, &recur)?;
         self.graph.store(made[1], state.0, 0);
         Ok(made[0])
     }

@@ -15,18 +15,20 @@ pub struct Copy;
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     len: u32,
-    skip: u32,
+    /// Words bound in front of what is read, and of what is written.
+    from: u32,
+    to: u32,
 }
 
-/// Copies the range `from` to all of `to`.
+/// Copies the range `from` to the range `to`, which has as many bytes.
 pub(super) fn dispatch(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
     // An odd number of halves ends amid a word, whose other half belongs to no value.
     let words = (to.bytes.end - to.bytes.start).div_ceil(4);
-    let (from, skip) = from.aligned(at.target.align(), 4);
+    let ((from, from_start), (to, to_start)) = (from.aligned(at.target.align(), 4), to.aligned(at.target.align(), 4));
     Dispatch {
         shader: shader!("copy"),
         dtype: DType::U32,
-        params: bytes_of(&Params { len: clamp(words), skip }).to_vec(),
+        params: bytes_of(&Params { len: clamp(words), from: from_start, to: to_start }).to_vec(),
         groups: at.cover(words, 256),
         bindings: vec![from, to],
     }

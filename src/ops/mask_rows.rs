@@ -1,4 +1,4 @@
-//! `y[b] = x[b]` where `keep[b]`, else 0: how carried state is forgotten at a sequence's start.
+//! `y[s, b] = x[s, b]` where `keep[b]`, else 0: how carried state is forgotten at a sequence's start.
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
@@ -8,7 +8,10 @@ use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
 
-/// `x (B, H)` with the rows where `keep u32 (B)` is 0 replaced by zeros; `keep` is 0 or 1.
+/// `x (S, B, H)` with the rows where `keep u32 (B)` is 0 replaced by zeros; `keep` is 0 or 1.
+///
+/// The state of a recurrence is `S` tensors `(B, H)`, of which all have the same rows forgotten. With
+/// one of them `S` may be left out, and whatever dimensions `B` stands for, `keep` has them too.
 ///
 /// A row left out is exactly zero whatever it held, infinities and NaN too.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +21,7 @@ pub struct MaskRows;
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     len: u32,
+    rows: u32,
     cols: u32,
 }
 
@@ -29,9 +33,11 @@ impl Rule for MaskRows {
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let (x, keep) = (&inputs[0], &inputs[1]);
         ShapeError::unless_floats(self.name(), "x", x)?;
-        let fits = keep.dtype == DType::U32 && x.shape.split_last().is_some_and(|(_, rows)| rows == keep.shape);
+        let rows = x.shape.split_last().map_or(&[][..], |(_, rows)| rows);
+        let beside = rows.len() == keep.shape.len() + 1;
+        let fits = keep.dtype == DType::U32 && !x.shape.is_empty() && rows[usize::from(beside)..] == keep.shape[..];
         ShapeError::unless(fits, self.name(), || {
-            format!("x {x} (B, H) and keep {keep} (B) differ in B, or keep is not u32")
+            format!("x {x} (S, B, H) and keep {keep} (B) differ in B, or keep is not u32")
         })?;
         Ok(vec![x.clone()])
     }
@@ -44,10 +50,11 @@ impl Rule for MaskRows {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
         let (_, cols) = at.outputs[0].as_matrix();
+        let params = Params { len: clamp(len), rows: clamp(at.inputs[1].len()), cols: clamp(cols) };
         vec![Dispatch {
             shader: shader!("mask_rows"),
             dtype: at.outputs[0].dtype,
-            params: bytes_of(&Params { len: clamp(len), cols: clamp(cols) }).to_vec(),
+            params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
         }]
@@ -55,7 +62,7 @@ impl Rule for MaskRows {
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let (_, cols) = at.outputs[0].as_matrix();
-        let rows = inputs[0].chunks(clamp(cols) as usize).zip(inputs[1]);
+        let rows = inputs[0].chunks(clamp(cols) as usize).zip(inputs[1].iter().cycle());
         let kept = rows.flat_map(|(row, &keep)| row.iter().map(move |&x| if index(keep) == 0 { 0.0 } else { x }));
         vec![kept.collect()]
     }
@@ -76,6 +83,7 @@ impl Rule for MaskRows {
             of(7, 13).differentiable(&[0]),
             of(1, 257).differentiable(&[0]),
             of(257, 1).differentiable(&[0]),
+            Specimen::new(MaskRows, &[&[2, 5, 3], &[5]]).ids(1, &[1, 0, 0, 1, 1]).differentiable(&[0]),
             Specimen::new(MaskRows, &[&[2, 2], &[2]]).ids(1, &[0, 1]).filled(0, spoilt),
         ]
     }

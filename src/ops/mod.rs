@@ -293,18 +293,18 @@ mod concat;
 mod copy;
 mod cross_entropy;
 mod derivation;
-mod elementwise_loss;
 mod dropout;
+mod elementwise_loss;
 mod embedding;
 mod fill;
 mod gradient_norm;
 mod layer_norm;
 mod mask_rows;
 pub mod matmul;
-mod pointwise;
 mod optimizer;
+mod pointwise;
+mod recurrent;
 mod rmsprop;
-mod rnn;
 mod scale;
 mod sgd;
 mod slice;
@@ -332,8 +332,8 @@ ops! {
     concat::Concat,
     copy::Copy,
     cross_entropy::CrossEntropy,
-    elementwise_loss::ElementwiseLoss,
     dropout::Dropout,
+    elementwise_loss::ElementwiseLoss,
     embedding::Embedding,
     embedding::EmbeddingGradient,
     fill::Fill,
@@ -345,10 +345,12 @@ ops! {
     matmul::Matmul,
     pointwise::Pointwise,
     pointwise::PointwiseGradient,
+    recurrent::Elman,
+    recurrent::ElmanGradient,
+    recurrent::Lstm,
+    recurrent::LstmGradient,
+    recurrent::RecurrentWeightGradient,
     rmsprop::RmsProp,
-    rnn::Rnn,
-    rnn::RnnGradient,
-    rnn::RnnWeightGradient,
     scale::Scale,
     sgd::Sgd,
     slice::Pad,

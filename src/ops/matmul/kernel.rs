@@ -39,8 +39,24 @@ pub struct Product {
     pub n: u32,
     /// Terms of every sum. Without any, whatever has 16 bytes serves as `a` and `b`.
     pub k: u32,
+    /// Elements from one row of `a`, as it lies, to the next: more than a row has where `a` is some
+    /// columns of a wider matrix.
+    pub a_stride: u32,
     /// What becomes of the sums.
     pub epilogue: Epilogue,
+}
+
+impl Product {
+    /// The product of factors whose rows lie side by side.
+    pub fn new(layout: Layout, [m, n, k]: [u32; 3], epilogue: Epilogue) -> Self {
+        let a_stride = if layout == Layout::Tn { m } else { k };
+        Self { layout, m, n, k, a_stride, epilogue }
+    }
+
+    /// The same with `a` being columns of a matrix that has this many.
+    pub fn with_stride(self, a_stride: u32) -> Self {
+        Self { a_stride, ..self }
+    }
 }
 
 /// What becomes of a sum `s` before it is stored: `f(c + s + bias)`, or `(c + s) * f'(y)`.
@@ -168,50 +184,47 @@ impl Variant {
         }
     }
 
+    /// The constants that every text of this kernel's family is written out for.
+    pub(crate) fn constants(self) -> Vec<(&'static str, u32)> {
+        let width = ("V", self.width() as u32);
+        match self {
+            Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads), width],
+            Variant::Tiled { quads } => vec![("R", quads), width],
+            Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads), width],
+        }
+    }
+
     /// The text for products of this kind.
     pub fn shader(self, product: &Product) -> Shader {
-        // What all of them include is written out for these.
-        let width = ("V", self.width() as u32);
-        let with_function = ("F", 1);
-        match self {
-            Variant::Subgroup { lanes, rows, quads, .. } => {
-                let shader = match product.layout {
-                    Layout::Nn => shader!("matmul_subgroup_nn"),
-                    Layout::Nt => shader!("matmul_subgroup_nt"),
-                    Layout::Tn => shader!("matmul_subgroup_tn"),
-                };
-                let function = ("F", u32::from(product.epilogue.has_function()));
-                shader.with(&[("L", lanes), ("TM", rows), ("Q", quads), width, function])
-            }
-            Variant::Tiled { quads } => {
-                let shader = match product.layout {
-                    Layout::Nn => shader!("matmul_tiled_nn"),
-                    Layout::Nt => shader!("matmul_tiled_nt"),
-                    Layout::Tn => shader!("matmul_tiled_tn"),
-                };
-                shader.with(&[("R", quads), width, with_function])
-            }
-            Variant::Direct { height, quads, .. } => {
-                let shader = match product.layout {
-                    Layout::Nn => shader!("matmul_direct_nn"),
-                    Layout::Nt => shader!("matmul_direct_nt"),
-                    Layout::Tn => shader!("matmul_direct_tn"),
-                };
-                shader.with(&[("Y", height), ("Q", quads), width, with_function])
-            }
-        }
+        use Layout::{Nn, Nt, Tn};
+        let shader = match (self, product.layout) {
+            (Variant::Subgroup { .. }, Nn) => shader!("matmul_subgroup_nn"),
+            (Variant::Subgroup { .. }, Nt) => shader!("matmul_subgroup_nt"),
+            (Variant::Subgroup { .. }, Tn) => shader!("matmul_subgroup_tn"),
+            (Variant::Tiled { .. }, Nn) => shader!("matmul_tiled_nn"),
+            (Variant::Tiled { .. }, Nt) => shader!("matmul_tiled_nt"),
+            (Variant::Tiled { .. }, Tn) => shader!("matmul_tiled_tn"),
+            (Variant::Direct { .. }, Nn) => shader!("matmul_direct_nn"),
+            (Variant::Direct { .. }, Nt) => shader!("matmul_direct_nt"),
+            (Variant::Direct { .. }, Tn) => shader!("matmul_direct_tn"),
+        };
+        let always = !matches!(self, Variant::Subgroup { .. });
+        let mut constants = self.constants();
+        constants.push(("F", u32::from(always || product.epilogue.has_function())));
+        shader.with(&constants)
     }
 
     /// Whether it can make this product, should its operands start at multiples of four elements.
     pub fn fits(self, product: &Product) -> bool {
         let inner = match product.layout {
-            Layout::Nn | Layout::Nt => [product.k, product.n],
-            Layout::Tn => [product.m, product.n],
+            Layout::Nn | Layout::Nt => product.k,
+            Layout::Tn => product.m,
         };
-        self.width() == Width::One || inner.iter().all(|extent| extent % 4 == 0)
+        self.width() == Width::One || [inner, product.n, product.a_stride].iter().all(|extent| extent % 4 == 0)
     }
 
-    fn width(self) -> Width {
+    /// Elements of one load.
+    pub fn width(self) -> Width {
         match self {
             Variant::Subgroup { width, .. } | Variant::Direct { width, .. } => width,
             Variant::Tiled { .. } => Width::One,
@@ -259,6 +272,7 @@ struct Params {
     n: u32,
     k: u32,
     flags: u32,
+    stride: u32,
     /// First elements of `a`, `b`, `extra` and `c` in what is bound.
     starts: [u32; 4],
 }
@@ -279,7 +293,7 @@ pub fn dispatch(
 }
 
 /// The cheapest kernel of the family made for `target`.
-fn choose(product: &Product, target: &Target, at_quads: bool) -> Variant {
+pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool) -> Variant {
     let all = variants(target);
     let family = all.iter().filter(|v| v.is_of_one_family_with(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
@@ -315,6 +329,7 @@ pub fn dispatch_with(
         n: product.n,
         k: product.k,
         flags: product.epilogue.flags(),
+        stride: product.a_stride,
         starts: bound.each_ref().map(|(_, start)| *start),
     };
     let [columns, rows] = variant.tile();

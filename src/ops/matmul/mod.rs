@@ -62,7 +62,7 @@ impl Matmul {
         let [m, n, k] = self.extents(&at.inputs[0], &at.inputs[1]).expect("`outputs` accepted these inputs");
         let extra = if self.bias { Extra::Bias } else { Extra::None };
         let epilogue = Epilogue { accumulate: self.accumulate, extra, function: self.function };
-        Product { layout: self.layout, m: clamp(m), n: clamp(n), k: clamp(k), epilogue }
+        Product::new(self.layout, [m, n, k].map(clamp), epilogue)
     }
 }
 

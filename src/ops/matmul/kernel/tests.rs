@@ -5,8 +5,8 @@ use crate::ops::Operand;
 
 const LAYOUTS: [Layout; 3] = [Layout::Nn, Layout::Nt, Layout::Tn];
 
-fn product(layout: Layout, [m, n, k]: [u32; 3]) -> Product {
-    Product { layout, m, n, k, epilogue: Epilogue::default() }
+fn product(layout: Layout, extents: [u32; 3]) -> Product {
+    Product::new(layout, extents, Epilogue::default())
 }
 
 fn on(profile: &str) -> Target {
@@ -48,6 +48,8 @@ fn four_elements_are_loaded_at_once_only_where_all_rows_start_at_fours() {
     assert_eq!(width(Layout::Nt, [8, 9, 12], true), Width::One);
     assert_eq!(width(Layout::Tn, [8, 12, 13], true), Width::Four, "no row is as long as k");
     assert_eq!(width(Layout::Tn, [7, 12, 8], true), Width::One);
+    let strided = |stride| choose(&product(Layout::Nn, [8, 8, 8]).with_stride(stride), &target, true).width();
+    assert_eq!([strided(12), strided(13)], [Width::Four, Width::One]);
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn an_operand_may_start_anywhere() {
     let plain = product(Layout::Nn, [4, 4, 4]);
     let dispatch = dispatch(&plain, DType::F32, &target, all(0), all(32), None, all(68));
     let params: Vec<u32> = dispatch.params.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
-    assert_eq!(params, [4, 4, 4, 0, 0, 0, 0, 1], "68 is one element past a multiple of 32");
+    assert_eq!(params, [4, 4, 4, 0, 4, 0, 0, 0, 1], "68 is one element past a multiple of 32");
     assert_eq!(dispatch.bindings[2], dispatch.bindings[0], "what is not there is bound to something that is");
 }
 

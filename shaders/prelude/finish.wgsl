@@ -1,0 +1,23 @@
+// Hands a thread's four sums, of neighbouring columns or of columns 16 apart, to `keep`, which takes as
+// many at once as one load has. Past the last column nothing is kept.
+//: if V == 4
+fn finish(row: u32, col: u32, sum: vec4<f32>) {
+    if col < p.n { keep(row, col, sum); }
+}
+//: else
+fn finish1(row: u32, col: u32, sum: f32) {
+    if col < p.n { keep(row, col, sum); }
+}
+fn finish(row: u32, col: u32, sum: vec4<f32>) {
+    finish1(row, col, sum.x);
+    finish1(row, col + 1u, sum.y);
+    finish1(row, col + 2u, sum.z);
+    finish1(row, col + 3u, sum.w);
+}
+fn finish_apart(row: u32, col: u32, sum: vec4<f32>) {
+    finish1(row, col, sum.x);
+    finish1(row, col + 16u, sum.y);
+    finish1(row, col + 32u, sum.z);
+    finish1(row, col + 48u, sum.w);
+}
+//: end

@@ -1,0 +1,56 @@
+// The cell of one timestep t of an LSTM: i, f, o = σ and g = tanh of (xp + sum + bias), then
+// c = f c_before + i g and h = o tanh(c).
+//
+// A row at or past its end is held: c and h are those before, as if f were 1 and the others 0, and that
+// is what its gates are.
+//
+// m: B, n and k: H, stride: unused; a and all after it: where each operand begins in what is bound, in
+// elements.
+struct Params {
+    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    a: u32, b: u32, bias: u32, gates: u32, before: u32, c: u32, y: u32, lengths: u32,
+}
+var<immediate> p: Params;
+
+const BIAS = 1u;    // there is a bias
+const LENGTHS = 2u; // there are lengths
+
+@group(0) @binding(2) var<storage, read_write> bias: array<Stored>;     // (4 H)
+@group(0) @binding(3) var<storage, read_write> gates: array<Stored>;    // (B, 4 H) i|f|g|o, over xp
+@group(0) @binding(4) var<storage, read_write> c_before: array<Stored>; // (B, H)
+@group(0) @binding(5) var<storage, read_write> c: array<Stored>;        // (B, H)
+@group(0) @binding(6) var<storage, read_write> y: array<Stored>;        // (B, H)
+@group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B)
+
+fn cell(row: u32, unit: u32, sum: vec4<f32>) {
+    let at = row * p.n + unit;
+    let gate = p.gates + row * 4u * p.n + unit;
+    let before = load(c_before[p.before + at]);
+    var g = vec4<f32>(0.0, 1.0, 0.0, 0.0);
+    var now = before;
+    var h = 0.0;
+    if (p.flags & LENGTHS) != 0u && p.t >= lengths[p.lengths + row] {
+        h = h_before(row, unit);
+    } else {
+        let xp = vec4<f32>(
+            load(gates[gate]),
+            load(gates[gate + p.n]),
+            load(gates[gate + 2u * p.n]),
+            load(gates[gate + 3u * p.n]),
+        );
+        var v = xp + sum;
+        if (p.flags & BIAS) != 0u {
+            let u = p.bias + unit;
+            v += vec4<f32>(load(bias[u]), load(bias[u + p.n]), load(bias[u + 2u * p.n]), load(bias[u + 3u * p.n]));
+        }
+        g = vec4<f32>(logistic(v.x), logistic(v.y), tangent(v.z), logistic(v.w));
+        now = fma(g.y, before, g.x * g.z);
+        h = g.w * tangent(now);
+    }
+    gates[gate] = store(g.x);
+    gates[gate + p.n] = store(g.y);
+    gates[gate + 2u * p.n] = store(g.z);
+    gates[gate + 3u * p.n] = store(g.w);
+    c[p.c + at] = store(now);
+    y[p.y + at] = store(h);
+}

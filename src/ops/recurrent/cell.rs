@@ -1,0 +1,97 @@
+//! The dispatch of one timestep: a product's loop, whose sums a cell takes further.
+
+use bytemuck::cast_slice;
+
+use crate::ops::matmul::Layout;
+use crate::ops::matmul::kernel::{Epilogue, Product, Variant, choose};
+use crate::ops::{Binding, Dispatch, Lowering, clamp};
+use crate::shader;
+use crate::shader::Shader;
+
+/// A cell, with a kernel for each family of products.
+pub(super) struct Cell {
+    /// How the recurrent product's factors lie.
+    layout: Layout,
+    /// Gates that a thread sums for each unit; 0 where a thread's sums are of one kind.
+    gates: u32,
+    subgroup: Shader,
+    tiled: Shader,
+    direct: Shader,
+}
+
+/// `gates = h Uᵀ`, then an LSTM's cell.
+pub(super) const LSTM: Cell = Cell {
+    layout: Layout::Nt,
+    gates: 4,
+    subgroup: shader!("lstm_subgroup"),
+    tiled: shader!("lstm_tiled"),
+    direct: shader!("lstm_direct"),
+};
+
+/// `dh = dgates U`, then an LSTM's cell backward.
+pub(super) const LSTM_GRADIENT: Cell = Cell {
+    layout: Layout::Nn,
+    gates: 0,
+    subgroup: shader!("lstm_gradient_subgroup"),
+    tiled: shader!("lstm_gradient_tiled"),
+    direct: shader!("lstm_gradient_direct"),
+};
+
+/// There is a bias.
+pub(super) const BIAS: u32 = 1;
+/// There are lengths.
+pub(super) const LENGTHS: u32 = 2;
+
+/// One timestep of a cell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// Rows, B.
+    pub batch: u32,
+    /// Units, H.
+    pub hidden: u32,
+    /// Terms of each sum; 0 where no timestep is next to this one.
+    pub depth: u32,
+    /// Elements from one row of the left factor to the next.
+    pub stride: u32,
+    /// [`BIAS`] and [`LENGTHS`], and what else the cell is told.
+    pub flags: u32,
+    /// The timestep, as lengths count it.
+    pub t: u32,
+}
+
+impl Cell {
+    /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
+    pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
+        let dtype = at.outputs[0].dtype;
+        // A unit takes four columns where a thread sums its gates, though there be but three.
+        let columns = if self.gates > 0 { clamp(4 * u64::from(step.hidden)) } else { step.hidden };
+        let product = Product::new(self.layout, [step.batch, columns, step.depth], Epilogue::default());
+        let product = product.with_stride(step.stride);
+        let at_quads = bindings.iter().all(|b| b.bytes.start.is_multiple_of(4 * dtype.bytes()));
+        let variant = choose(&product, at.target, at_quads);
+        let bound = bindings.map(|binding| binding.aligned(at.target.align().max(16), dtype.bytes()));
+        let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
+        params.extend(bound.iter().map(|(_, start)| start));
+        let [tile_columns, tile_rows] = variant.tile();
+        Dispatch {
+            shader: self.shader(variant),
+            dtype,
+            params: cast_slice(&params).to_vec(),
+            groups: [columns.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
+            bindings: bound.map(|(binding, _)| binding).to_vec(),
+        }
+    }
+
+    fn shader(&self, variant: Variant) -> Shader {
+        let (shader, apart) = match variant {
+            Variant::Subgroup { .. } => (&self.subgroup, 1),
+            Variant::Tiled { .. } => (&self.tiled, 16),
+            Variant::Direct { .. } => (&self.direct, 1),
+        };
+        let mut constants = variant.constants();
+        if self.gates > 0 {
+            constants.extend([("G", self.gates), ("A", apart)]);
+        }
+        shader.clone().with(&constants)
+    }
+}

@@ -1,0 +1,124 @@
+//! `dp[t] = (dy[t] + Wᵀ dp[t+1]) * f'(y[t])`, from the last timestep to the first, over `dy`.
+
+use super::*;
+use crate::ops::binary;
+use crate::ops::matmul::kernel::{Epilogue, Extra, Product};
+use crate::ops::matmul::{Layout, multiply, product};
+use crate::ops::{Dispatch, Emit, Function, InPlace, Rule, Site, Specimen};
+
+/// The gradient of the loss for each pre-activation of an [`Elman`].
+///
+/// Inputs: `dy` (T, B, H); `y` (T, B, H); `w` (H, H); and, if `last`, the gradient for the last
+/// state (1, B, H). Outputs: `dp` (T, B, H), over `dy`; the initial state's gradient (1, B, H).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElmanGradient {
+    /// The nonlinearity.
+    pub function: Function,
+    /// Whether a gradient flows back through the last state.
+    pub last: bool,
+    /// Whether time ran from the end to the start.
+    pub reverse: bool,
+}
+
+impl ElmanGradient {
+    fn window(&self, at: &Lowering) -> Window {
+        Window::of(&at.outputs[0], 1, self.reverse).expect("`outputs` made a sequence")
+    }
+
+    /// The product of one timestep. What is added to `dy[t]` comes in by accumulation, and the slope is
+    /// told from `y[t]`.
+    fn step(&self, e: Window, depth: u32) -> Product {
+        let epilogue = Epilogue { accumulate: true, extra: Extra::Slope, function: self.function };
+        Product::new(Layout::Nn, [e.batch, e.hidden, depth], epilogue)
+    }
+
+    /// The dispatches for the last timestep, which nothing follows.
+    fn last_step(&self, at: &Lowering, e: Window) -> Vec<Dispatch> {
+        let range = e.at(e.last(), 1);
+        let mut dispatches = Vec::new();
+        let mut from = Operand::Input(0);
+        if self.last {
+            let onto = Binding::update(from, Operand::Output(0), range.clone());
+            dispatches.push(binary::add_into(at, onto, at.read(3)));
+            from = Operand::Output(0);
+        }
+        // A product of depth 0 is nothing but its epilogue.
+        let y = Binding::read(Operand::Input(1), range.clone());
+        let now = Binding::update(from, Operand::Output(0), range);
+        dispatches.push(product(at, &self.step(e, 0), [at.read(2), at.read(2)], Some(y), now));
+        dispatches
+    }
+}
+
+impl Rule for ElmanGradient {
+    fn name(&self) -> &'static str {
+        "elman gradient"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        let op = self.name();
+        let e = window(op, &inputs[0], 1)?;
+        ShapeError::unless_is(op, "dy (T, B, H)", &inputs[0], &e.sequence(1))?;
+        ShapeError::unless_is(op, "y (T, B, H)", &inputs[1], &e.sequence(1))?;
+        ShapeError::unless_is(op, "the recurrent weight (H, H)", &inputs[2], &e.weight(1))?;
+        if self.last {
+            ShapeError::unless_is(op, "the last state's gradient (1, B, H)", &inputs[3], &e.state(1))?;
+        }
+        Ok(vec![e.sequence(1), e.state(1)])
+    }
+
+    fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        vec![None; at.inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let e = self.window(at);
+        let step = self.step(e, e.hidden);
+        let mut dispatches = self.last_step(at, e);
+        dispatches.extend(e.times().rev().skip(1).map(|t| {
+            let after = e.after(t).expect("only the last timestep has none after it");
+            let after = Binding::read(Operand::Output(0), e.at(after, 1));
+            let y = Binding::read(Operand::Input(1), e.at(t, 1));
+            let now = Binding::update(Operand::Input(0), Operand::Output(0), e.at(t, 1));
+            product(at, &step, [after, at.read(2)], Some(y), now)
+        }));
+        if at.wanted[1] {
+            let first = Binding::read(Operand::Output(0), e.at(e.first(), 1));
+            let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], Epilogue::default());
+            dispatches.push(product(at, &dh0, [first, at.read(2)], None, at.write(1)));
+        }
+        dispatches
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let e = self.window(at);
+        let (batch, hidden) = (e.batch as usize, e.hidden as usize);
+        let mut dp = inputs[0].to_vec();
+        let mut dh = if self.last { inputs[3].to_vec() } else { vec![0.0; batch * hidden] };
+        for t in e.times().rev() {
+            let y = &inputs[1][e.elements(t, 1)];
+            let now = &mut dp[e.elements(t, 1)];
+            for (i, p) in now.iter_mut().enumerate() {
+                *p = (*p + dh[i]) * self.function.slope(y[i]);
+            }
+            dh = multiply(Layout::Nn, [batch, hidden, hidden], now, inputs[2]);
+        }
+        vec![dp, dh]
+    }
+
+    fn in_place(&self) -> Vec<InPlace> {
+        vec![InPlace::must(0, 0)]
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let sizes = [[1, 1, 1], [3, 2, 5], [5, 3, 7], [4, 17, 33]];
+        let specimen = |function, last, [t, b, h]: [u32; 3]| {
+            let shapes: [&[u32]; 4] = [&[t, b, h], &[t, b, h], &[h, h], &[1, b, h]];
+            let op = ElmanGradient { function, last, reverse: t == 5 };
+            Specimen::new(op, &shapes[..3 + usize::from(last)])
+        };
+        let all =
+            sizes.into_iter().flat_map(|s| [specimen(Function::Tanh, false, s), specimen(Function::Relu, true, s)]);
+        all.collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! Recurrences over a window: one dispatch a timestep, in which the cell is fused with its product.
+//!
+//! The products with the inputs, `xp`, are one matmul in front, and the weight's gradient is one
+//! behind. What is left is `h[t]` from `h[t-1]`, whose kernel sums a product of [`matmul`] and works
+//! out the cell in the threads that hold the sums. Values lie where those they replace lay:
+//!
+//! ```text
+//!         t = 0   1   2   3
+//! xp    [ x0 | x1 | x2 | x3 ]      before
+//! gates [ g0 | g1 | x2 | x3 ]      after two of four dispatches forward
+//! dgates[ g0 | g1 | d2 | d3 ]      after two of four dispatches backward
+//! ```
+//!
+//! `dgates` is at once the gradient of `xp`. What is kept for the way back is as little as needs no
+//! second product: for each timestep 1 (B, H) for Elman's recurrence, 5 for a GRU, 6 for an LSTM.
+//!
+//! All of them run backwards in time where `reverse` says so (`h[t]` from `h[t+1]`), and hold the
+//! state of a row that has ended: at `t >= lengths[b]`, `h` is what it was, whatever lies in `xp`.
+//! So in reverse each row begins at its own end. `y` is the held state there, `dgates` are 0, and the
+//! state's gradient passes through. A length of 0 is a row that never moves.
+//!
+//! Truncation as in Williams & Peng 1990: no gradient leaves a window but through its first state.
+//!
+//! [`matmul`]: super::matmul
+
+mod cell;
+mod elman;
+mod elman_gradient;
+mod lstm;
+mod lstm_gradient;
+mod weight;
+
+use std::ops::Range;
+
+use super::{Binding, Fill, Lowering, Operand, ShapeError, Slope, copy};
+use crate::ids::ValueId;
+use crate::tensor::{DType, TensorType};
+
+pub use elman::Elman;
+pub use elman_gradient::ElmanGradient;
+pub use lstm::Lstm;
+pub use lstm_gradient::LstmGradient;
+pub use weight::RecurrentWeightGradient;
+
+/// The extents of a window and the way through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    time: u32,
+    batch: u32,
+    hidden: u32,
+    reverse: bool,
+}
+
+impl Window {
+    /// Those of a (T, B, G H) tensor, G being `gates`.
+    fn of(ty: &TensorType, gates: u32, reverse: bool) -> Option<Self> {
+        let &[time, batch, width] = &ty.shape[..] else { return None };
+        let fits = time > 0 && width.is_multiple_of(gates);
+        fits.then_some(Self { time, batch, hidden: width / gates, reverse })
+    }
+
+    /// A (T, B, G H) tensor.
+    fn sequence(self, gates: u32) -> TensorType {
+        TensorType::f32(&[self.time, self.batch, gates.saturating_mul(self.hidden)])
+    }
+
+    /// The state, S tensors (B, H).
+    fn state(self, tensors: u32) -> TensorType {
+        TensorType::f32(&[tensors, self.batch, self.hidden])
+    }
+
+    /// The recurrent weight (G H, H).
+    fn weight(self, gates: u32) -> TensorType {
+        TensorType::f32(&[gates.saturating_mul(self.hidden), self.hidden])
+    }
+
+    /// The recurrent bias (G H).
+    fn bias(self, gates: u32) -> TensorType {
+        TensorType::f32(&[gates.saturating_mul(self.hidden)])
+    }
+
+    /// The timesteps in the order in which states follow each other.
+    fn times(self) -> impl DoubleEndedIterator<Item = u32> {
+        (0..self.time).map(move |s| if self.reverse { self.time - 1 - s } else { s })
+    }
+
+    /// The timestep whose state `t` goes on from.
+    fn before(self, t: u32) -> Option<u32> {
+        if self.reverse { Some(t + 1).filter(|&t| t < self.time) } else { t.checked_sub(1) }
+    }
+
+    /// The timestep that goes on from the state of `t`.
+    fn after(self, t: u32) -> Option<u32> {
+        Self { reverse: !self.reverse, ..self }.before(t)
+    }
+
+    /// The timestep that goes on from the state before the window.
+    fn first(self) -> u32 {
+        if self.reverse { self.time - 1 } else { 0 }
+    }
+
+    /// The timestep whose state is that after the window.
+    fn last(self) -> u32 {
+        self.time - 1 - self.first()
+    }
+
+    /// The bytes of these timesteps of a (T, B, G H) tensor, or of these of the tensors of a state
+    /// (S, B, H), where G is 1.
+    fn bytes(self, times: Range<u32>, gates: u32) -> Range<u64> {
+        let one = self.state(gates).bytes();
+        u64::from(times.start) * one..u64::from(times.end) * one
+    }
+
+    /// The bytes of timestep `t` of a (T, B, G H) tensor.
+    fn at(self, t: u32, gates: u32) -> Range<u64> {
+        self.bytes(t..t + 1, gates)
+    }
+
+    /// The elements of timestep `t` of a (T, B, G H) tensor on the host.
+    fn elements(self, t: u32, gates: u32) -> Range<usize> {
+        let Range { start, end } = self.at(t, gates);
+        super::clamp(start / 4) as usize..super::clamp(end / 4) as usize
+    }
+
+    /// Reads tensor `part` of the state that timestep `t` goes on from: of input `state0`, or of the
+    /// sequence `kept`.
+    fn state_before(self, t: u32, state0: usize, part: u32, kept: Operand) -> Binding {
+        match self.before(t) {
+            None => Binding::read(Operand::Input(state0), self.at(part, 1)),
+            Some(before) => Binding::read(kept, self.at(before, 1)),
+        }
+    }
+}
+
+/// Refuses inputs `[xp, state0, w, bias, lengths]` that do not fit, the last two if they are there.
+fn check(
+    op: &'static str,
+    inputs: &[TensorType],
+    [gates, states]: [u32; 2],
+    bias: bool,
+    lengths: bool,
+) -> Result<Window, ShapeError> {
+    let window = window(op, &inputs[0], gates)?;
+    ShapeError::unless_is(op, "the projected inputs (T, B, G H)", &inputs[0], &window.sequence(gates))?;
+    ShapeError::unless_is(op, "the initial state (S, B, H)", &inputs[1], &window.state(states))?;
+    ShapeError::unless_is(op, "the recurrent weight (G H, H)", &inputs[2], &window.weight(gates))?;
+    if bias {
+        ShapeError::unless_is(op, "the recurrent bias (G H)", &inputs[3], &window.bias(gates))?;
+    }
+    if lengths {
+        check_lengths(op, &inputs[3 + usize::from(bias)], window)?;
+    }
+    Ok(window)
+}
+
+/// The window of a sequence (T, B, G H), G being `gates`.
+fn window(op: &'static str, ty: &TensorType, gates: u32) -> Result<Window, ShapeError> {
+    let reason = || format!("{ty} is no sequence (T, B, {gates} H) of one timestep or more");
+    Window::of(ty, gates, false).ok_or_else(|| ShapeError { op, reason: reason() })
+}
+
+fn check_lengths(op: &'static str, lengths: &TensorType, window: Window) -> Result<(), ShapeError> {
+    ShapeError::unless_is(op, "lengths u32 (B)", lengths, &TensorType::new(&[window.batch], DType::U32))
+}
+
+/// Whether row `row` is held at timestep `t`, on the host.
+fn is_held(lengths: Option<&[f64]>, t: u32, row: usize) -> bool {
+    lengths.is_some_and(|lengths| f64::from(t) >= lengths[row])
+}
+
+/// The gradient of output `i`, zeros of this shape where none flows.
+fn slope_or_zeros(slope: &Slope, i: usize, of: &TensorType, out: &mut dyn super::Emit) -> ValueId {
+    slope.outputs[i].unwrap_or_else(|| out.emit_one(Fill { value: 0.0, shape: of.shape.clone() }, &[]))
+}
+
+/// Copies the states of the window's last timestep, of the outputs `kept`, to output `to`.
+fn copy_last(at: &Lowering, window: Window, kept: &[usize], to: usize) -> Vec<super::Dispatch> {
+    let one = |(part, &kept): (u32, &usize)| {
+        let from = Binding::read(Operand::Output(kept), window.at(window.last(), 1));
+        copy::dispatch(at, from, Binding::write(Operand::Output(to), window.at(part, 1)))
+    };
+    (0..).zip(kept).map(one).collect()
+}
