@@ -1,10 +1,11 @@
 // y[c] = (y[c] +) the sum of x[r, c] over r, ascending, a thread a column
 
-struct Params { rows: u32, cols: u32, accumulate: u32 }
+// stride: elements from one row to the next; y_from: elements bound in front of y
+struct Params { rows: u32, cols: u32, stride: u32, accumulate: u32, y_from: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (rows, cols)
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (cols)
+@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (rows, cols), rows `stride` apart
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (y_from + cols)
 
 // Small workgroups, as columns are few and each is long.
 @compute @workgroup_size(64)
@@ -16,7 +17,7 @@ fn column_sum(
     let c = (w.y * n.x + w.x) * 64u + lane;
     if c >= p.cols { return; }
     var sum = 0.0;
-    for (var r = 0u; r < p.rows; r++) { sum += load(x[r * p.cols + c]); }
-    if p.accumulate != 0u { sum = y[c] + sum; }
-    y[c] = sum;
+    for (var r = 0u; r < p.rows; r++) { sum += load(x[r * p.stride + c]); }
+    if p.accumulate != 0u { sum = y[p.y_from + c] + sum; }
+    y[p.y_from + c] = sum;
 }

@@ -14,8 +14,12 @@ macro_rules! preludes {
 /// What several kernels say alike, for them to include.
 const PRELUDES: &[template::Prelude] = &preludes![
     "curves",
+    "elman",
+    "elman_gradient",
     "finish",
     "gates",
+    "gru",
+    "gru_gradient",
     "lstm",
     "lstm_gradient",
     "matmul_factors_nn",

@@ -243,7 +243,7 @@ impl Builder {
         let state = self.state(TensorType::f32(&[1, batch, hidden]));
         let before = self.apply(MaskRows, &[state.1, keep])?[0];
         recur.splice(0..0, [projected, before, w]);
-        let made = self.apply(Elman { function, bias, reverse: false }, &recur)?;
+        let made = self.apply(Elman { function, bias, lengths: false, reverse: false }, &recur)?;
         self.graph.store(made[1], state.0, 0);
         Ok(made[0])
     }

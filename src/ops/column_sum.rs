@@ -3,10 +3,12 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::{Binary, Dispatch, Emit, Fill, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{
+    Binary, Binding, Dispatch, Emit, Fill, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp,
+};
 use crate::ids::ValueId;
 use crate::shader;
-use crate::tensor::TensorType;
+use crate::tensor::{DType, TensorType};
 
 /// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in ascending order; where it
 /// accumulates, the sum is added to a last input `y_old f32 (N)`.
@@ -21,7 +23,24 @@ pub struct ColumnSum {
 struct Params {
     rows: u32,
     cols: u32,
+    stride: u32,
     accumulate: u32,
+    /// Elements bound in front of what is written.
+    y_from: u32,
+}
+
+/// Sums the first `cols` columns of input `x` to `y`, or adds them to it.
+pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulate: bool) -> Dispatch {
+    let (rows, stride) = at.inputs[x].as_matrix();
+    let (y, y_from) = y.aligned(at.target.align(), DType::F32.bytes());
+    let params = Params { rows: clamp(rows), cols, stride: clamp(stride), accumulate: accumulate.into(), y_from };
+    Dispatch {
+        shader: shader!("column_sum"),
+        dtype: at.inputs[x].dtype,
+        params: bytes_of(&params).to_vec(),
+        groups: at.cover(cols.into(), 64),
+        bindings: vec![at.read(x), y],
+    }
 }
 
 impl Rule for ColumnSum {
@@ -50,15 +69,8 @@ impl Rule for ColumnSum {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        let (rows, cols) = at.inputs[0].as_matrix();
-        let params = Params { rows: clamp(rows), cols: clamp(cols), accumulate: self.accumulate.into() };
-        vec![Dispatch {
-            shader: shader!("column_sum"),
-            dtype: at.inputs[0].dtype,
-            params: bytes_of(&params).to_vec(),
-            groups: at.cover(cols, 64),
-            bindings: vec![at.read(0), at.write_or_add(self.accumulate)],
-        }]
+        let (_, cols) = at.inputs[0].as_matrix();
+        vec![dispatch(at, 0, clamp(cols), at.write_or_add(self.accumulate), self.accumulate)]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {

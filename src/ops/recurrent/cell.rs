@@ -37,10 +37,48 @@ pub(super) const LSTM_GRADIENT: Cell = Cell {
     direct: shader!("lstm_gradient_direct"),
 };
 
+/// `gates = h Uᵀ`, then a GRU's cell.
+pub(super) const GRU: Cell = Cell {
+    layout: Layout::Nt,
+    gates: 3,
+    subgroup: shader!("gru_subgroup"),
+    tiled: shader!("gru_tiled"),
+    direct: shader!("gru_direct"),
+};
+
+/// `dh = dr|dz|dq U`, then a GRU's cell backward.
+pub(super) const GRU_GRADIENT: Cell = Cell {
+    layout: Layout::Nn,
+    gates: 0,
+    subgroup: shader!("gru_gradient_subgroup"),
+    tiled: shader!("gru_gradient_tiled"),
+    direct: shader!("gru_gradient_direct"),
+};
+
+/// `h Wᵀ`, then Elman's cell, for rows that end at lengths of their own.
+pub(super) const ELMAN: Cell = Cell {
+    layout: Layout::Nt,
+    gates: 0,
+    subgroup: shader!("elman_subgroup"),
+    tiled: shader!("elman_tiled"),
+    direct: shader!("elman_direct"),
+};
+
+/// `dh = dp W`, then Elman's cell backward, for rows that end at lengths of their own.
+pub(super) const ELMAN_GRADIENT: Cell = Cell {
+    layout: Layout::Nn,
+    gates: 0,
+    subgroup: shader!("elman_gradient_subgroup"),
+    tiled: shader!("elman_gradient_tiled"),
+    direct: shader!("elman_gradient_direct"),
+};
+
 /// There is a bias.
 pub(super) const BIAS: u32 = 1;
 /// There are lengths.
 pub(super) const LENGTHS: u32 = 2;
+/// A function's number stands from this bit on.
+pub(super) const FUNCTION: u32 = 8;
 
 /// One timestep of a cell.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +91,7 @@ pub(super) struct Step {
     pub depth: u32,
     /// Elements from one row of the left factor to the next.
     pub stride: u32,
-    /// [`BIAS`] and [`LENGTHS`], and what else the cell is told.
+    /// [`BIAS`], [`LENGTHS`] and, from bit [`FUNCTION`] on, a function.
     pub flags: u32,
     /// The timestep, as lengths count it.
     pub t: u32,

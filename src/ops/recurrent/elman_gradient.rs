@@ -1,21 +1,26 @@
 //! `dp[t] = (dy[t] + Wᵀ dp[t+1]) * f'(y[t])`, from the last timestep to the first, over `dy`.
 
+use super::cell::{ELMAN_GRADIENT, FUNCTION, LENGTHS, Step};
 use super::*;
 use crate::ops::binary;
 use crate::ops::matmul::kernel::{Epilogue, Extra, Product};
 use crate::ops::matmul::{Layout, multiply, product};
-use crate::ops::{Dispatch, Emit, Function, InPlace, Rule, Site, Specimen};
+use crate::ops::{Function, InPlace, Rule, Site};
 
 /// The gradient of the loss for each pre-activation of an [`Elman`].
 ///
-/// Inputs: `dy` (T, B, H); `y` (T, B, H); `w` (H, H); and, if `last`, the gradient for the last
-/// state (1, B, H). Outputs: `dp` (T, B, H), over `dy`; the initial state's gradient (1, B, H).
+/// Inputs: `dy` (T, B, H); `y` (T, B, H); `w` (H, H); if `last`, the gradient for the last
+/// state (1, B, H); `lengths` u32 (B) if there are, and then there is the former. Outputs: `dp` (T, B, H),
+/// over `dy`; the initial state's gradient (1, B, H), with lengths over the last state's, which is carried
+/// through the window there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElmanGradient {
     /// The nonlinearity.
     pub function: Function,
     /// Whether a gradient flows back through the last state.
     pub last: bool,
+    /// Whether rows end at lengths of their own.
+    pub lengths: bool,
     /// Whether time ran from the end to the start.
     pub reverse: bool,
 }
@@ -48,6 +53,38 @@ impl ElmanGradient {
         dispatches.push(product(at, &self.step(e, 0), [at.read(2), at.read(2)], Some(y), now));
         dispatches
     }
+
+    /// All dispatches where rows are held, whose gradient is carried on beside the products.
+    fn lower_with_lengths(&self, at: &Lowering, e: Window) -> Vec<Dispatch> {
+        let flags = LENGTHS + ((self.function as u32) << FUNCTION);
+        let [dp, carry] = [0, 1].map(Operand::Output);
+        let one = |t: u32| {
+            let (depth, after) = match e.after(t) {
+                None => (0, at.read(2)),
+                Some(after) => (e.hidden, Binding::read(dp, e.at(after, 1))),
+            };
+            let step = Step { batch: e.batch, hidden: e.hidden, depth, stride: e.hidden, flags, t };
+            let carried = if depth == 0 { Operand::Input(3) } else { carry };
+            let bindings = [
+                after,
+                at.read(2),
+                Binding::read(Operand::Input(1), e.at(t, 1)),
+                Binding::update(Operand::Input(0), dp, e.at(t, 1)),
+                Binding::update(carried, carry, 0..e.state(1).bytes()),
+                at.read(4),
+            ];
+            ELMAN_GRADIENT.dispatch(at, step, bindings)
+        };
+        let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
+        if at.wanted[1] {
+            let onto = Epilogue { accumulate: true, ..Epilogue::default() };
+            let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], onto);
+            let first = Binding::read(dp, e.at(e.first(), 1));
+            let onto = Binding::update(carry, carry, 0..e.state(1).bytes());
+            dispatches.push(product(at, &dh0, [first, at.read(2)], None, onto));
+        }
+        dispatches
+    }
 }
 
 impl Rule for ElmanGradient {
@@ -64,6 +101,10 @@ impl Rule for ElmanGradient {
         if self.last {
             ShapeError::unless_is(op, "the last state's gradient (1, B, H)", &inputs[3], &e.state(1))?;
         }
+        if self.lengths {
+            ShapeError::unless(self.last, op, || "lengths want the last state's gradient".to_string())?;
+            check_lengths(op, &inputs[4], e)?;
+        }
         Ok(vec![e.sequence(1), e.state(1)])
     }
 
@@ -73,6 +114,9 @@ impl Rule for ElmanGradient {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let e = self.window(at);
+        if self.lengths {
+            return self.lower_with_lengths(at, e);
+        }
         let step = self.step(e, e.hidden);
         let mut dispatches = self.last_step(at, e);
         dispatches.extend(e.times().rev().skip(1).map(|t| {
@@ -93,32 +137,46 @@ impl Rule for ElmanGradient {
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let e = self.window(at);
         let (batch, hidden) = (e.batch as usize, e.hidden as usize);
+        let lengths = self.lengths.then(|| inputs[4]);
         let mut dp = inputs[0].to_vec();
         let mut dh = if self.last { inputs[3].to_vec() } else { vec![0.0; batch * hidden] };
         for t in e.times().rev() {
             let y = &inputs[1][e.elements(t, 1)];
             let now = &mut dp[e.elements(t, 1)];
+            // What a held row hands on without a product.
+            let mut through = vec![0.0; batch * hidden];
             for (i, p) in now.iter_mut().enumerate() {
-                *p = (*p + dh[i]) * self.function.slope(y[i]);
+                let d = *p + dh[i];
+                let held = is_held(lengths, t, i / hidden);
+                (*p, through[i]) = if held { (0.0, d) } else { (d * self.function.slope(y[i]), 0.0) };
             }
             dh = multiply(Layout::Nn, [batch, hidden, hidden], now, inputs[2]);
+            dh.iter_mut().zip(through).for_each(|(dh, through)| *dh += through);
         }
         vec![dp, dh]
     }
 
     fn in_place(&self) -> Vec<InPlace> {
-        vec![InPlace::must(0, 0)]
+        let carry = self.lengths.then(|| InPlace::must(1, 3));
+        [InPlace::must(0, 0)].into_iter().chain(carry).collect()
     }
 
     fn specimens() -> Vec<Specimen> {
-        let sizes = [[1, 1, 1], [3, 2, 5], [5, 3, 7], [4, 17, 33]];
-        let specimen = |function, last, [t, b, h]: [u32; 3]| {
-            let shapes: [&[u32]; 4] = [&[t, b, h], &[t, b, h], &[h, h], &[1, b, h]];
-            let op = ElmanGradient { function, last, reverse: t == 5 };
-            Specimen::new(op, &shapes[..3 + usize::from(last)])
+        let of = |function, last, lengths: Option<&[u32]>, reverse, [t, b, h]: [u32; 3]| {
+            let shapes: [&[u32]; 5] = [&[t, b, h], &[t, b, h], &[h, h], &[1, b, h], &[b]];
+            let op = ElmanGradient { function, last, lengths: lengths.is_some(), reverse };
+            let specimen = Specimen::new(op, &shapes[..3 + usize::from(last) + usize::from(lengths.is_some())]);
+            lengths.map_or(specimen.clone(), |lengths| specimen.ids(4, lengths))
         };
-        let all =
-            sizes.into_iter().flat_map(|s| [specimen(Function::Tanh, false, s), specimen(Function::Relu, true, s)]);
-        all.collect()
+        let (tanh, relu) = (Function::Tanh, Function::Relu);
+        vec![
+            of(tanh, false, None, false, [1, 1, 1]),
+            of(relu, true, None, false, [3, 2, 5]),
+            of(tanh, true, None, true, [5, 3, 7]),
+            of(tanh, false, None, false, [4, 17, 33]),
+            of(tanh, true, Some(&[2, 0, 4]), false, [4, 3, 7]),
+            of(relu, true, Some(&[3, 4, 1, 0, 2]), true, [4, 5, 4]),
+            of(tanh, true, Some(&[1; 17]), false, [2, 17, 33]),
+        ]
     }
 }

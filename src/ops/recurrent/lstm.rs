@@ -11,7 +11,7 @@
 use super::cell::{BIAS, LENGTHS, LSTM, Step};
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
-use crate::ops::{ColumnSum, Dispatch, Emit, Function, InPlace, Rule, Site, Specimen};
+use crate::ops::{ColumnSum, Function, InPlace, Rule, Site};
 
 /// An LSTM over one window.
 ///
@@ -101,8 +101,8 @@ impl Rule for Lstm {
         let (batch, hidden) = (e.batch as usize, e.hidden as usize);
         let lengths = self.lengths.then(|| inputs[inputs.len() - 1]);
         let (sigmoid, tanh) = (Function::Sigmoid, Function::Tanh);
-        let (mut y, mut all_c) = (vec![0.0; e.time as usize * batch * hidden], Vec::new());
-        all_c.resize(y.len(), 0.0);
+        let mut y = vec![0.0; e.time as usize * batch * hidden];
+        let mut all_c = y.clone();
         let mut gates = inputs[0].to_vec();
         let (mut h, mut c) = (inputs[1][..batch * hidden].to_vec(), inputs[1][batch * hidden..].to_vec());
         for t in e.times() {
@@ -135,18 +135,9 @@ impl Rule for Lstm {
     }
 
     fn specimens() -> Vec<Specimen> {
-        let of = |bias, lengths: Option<&[u32]>, reverse, [t, b, h]: [u32; 3]| {
+        let of = |bias, lengths: Option<&[u32]>, reverse, extents| {
             let op = Lstm { bias, lengths: lengths.is_some(), reverse };
-            let of_bias = [4 * h];
-            let mut shapes: Vec<&[u32]> = Vec::new();
-            let (xp, state, w) = ([t, b, 4 * h], [2, b, h], [4 * h, h]);
-            shapes.extend([&xp[..], &state, &w]);
-            shapes.extend(bias.then_some(&of_bias[..]));
-            let float = (0..shapes.len()).collect::<Vec<_>>();
-            let of_lengths = [b];
-            shapes.extend(lengths.map(|_| &of_lengths[..]));
-            let specimen = Specimen::new(op, &shapes).differentiable(&float);
-            lengths.map_or(specimen.clone(), |lengths| specimen.ids(float.len(), lengths))
+            specimen(op, [4, 2], bias, lengths, extents)
         };
         vec![
             of(true, None, false, [1, 1, 1]),

@@ -12,7 +12,7 @@ use super::cell::{LENGTHS, LSTM_GRADIENT, Step};
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
 use crate::ops::matmul::{Layout, multiply, product};
-use crate::ops::{Data, Dispatch, Emit, InPlace, Rule, Site, Specimen};
+use crate::ops::{Data, InPlace, Rule, Site};
 
 /// The gradient of the loss for each pre-activation of an [`Lstm`], and for its initial state.
 ///
@@ -61,7 +61,7 @@ impl Rule for LstmGradient {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let e = self.window(at);
         let flags = u32::from(self.lengths) * LENGTHS;
-        let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: 4 * e.hidden, flags, t: 0 };
+        let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(4), flags, t: 0 };
         let [dgates, carry] = [0, 1].map(Operand::Output);
         let w = at.read(4);
         let lengths = at.read(if self.lengths { 6 } else { 4 });
@@ -69,7 +69,7 @@ impl Rule for LstmGradient {
             // A product of depth 0 is nothing but its cell.
             let (depth, after) = match e.after(t) {
                 None => (0, w.clone()),
-                Some(after) => (4 * e.hidden, Binding::read(dgates, e.at(after, 4))),
+                Some(after) => (e.width(4), Binding::read(dgates, e.at(after, 4))),
             };
             let carried = if depth == 0 { Operand::Input(5) } else { carry };
             let bindings = [
@@ -86,7 +86,7 @@ impl Rule for LstmGradient {
         let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
         if at.wanted[1] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
-            let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, 4 * e.hidden], onto);
+            let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.width(4)], onto);
             let first = Binding::read(dgates, e.at(e.first(), 4));
             dispatches.push(product(at, &dh0, [first, w], None, Binding::update(carry, carry, e.at(0, 1))));
         }

@@ -26,18 +26,24 @@
 mod cell;
 mod elman;
 mod elman_gradient;
+mod gru;
+mod gru_gradient;
+mod gru_weight;
 mod lstm;
 mod lstm_gradient;
 mod weight;
 
 use std::ops::Range;
 
-use super::{Binding, Fill, Lowering, Operand, ShapeError, Slope, copy};
+use super::{Binding, Dispatch, Emit, Fill, Lowering, Op, Operand, ShapeError, Slope, Specimen, copy};
 use crate::ids::ValueId;
 use crate::tensor::{DType, TensorType};
 
 pub use elman::Elman;
 pub use elman_gradient::ElmanGradient;
+pub use gru::Gru;
+pub use gru_gradient::GruGradient;
+pub use gru_weight::{GruBiasGradient, GruWeightGradient};
 pub use lstm::Lstm;
 pub use lstm_gradient::LstmGradient;
 pub use weight::RecurrentWeightGradient;
@@ -59,9 +65,15 @@ impl Window {
         fits.then_some(Self { time, batch, hidden: width / gates, reverse })
     }
 
+    /// G H.
+    fn width(self, gates: u32) -> u32 {
+        // What is too large to be counted is refused by the plan's check, and only has to get there.
+        gates.saturating_mul(self.hidden)
+    }
+
     /// A (T, B, G H) tensor.
     fn sequence(self, gates: u32) -> TensorType {
-        TensorType::f32(&[self.time, self.batch, gates.saturating_mul(self.hidden)])
+        TensorType::f32(&[self.time, self.batch, self.width(gates)])
     }
 
     /// The state, S tensors (B, H).
@@ -71,12 +83,12 @@ impl Window {
 
     /// The recurrent weight (G H, H).
     fn weight(self, gates: u32) -> TensorType {
-        TensorType::f32(&[gates.saturating_mul(self.hidden), self.hidden])
+        TensorType::f32(&[self.width(gates), self.hidden])
     }
 
     /// The recurrent bias (G H).
     fn bias(self, gates: u32) -> TensorType {
-        TensorType::f32(&[gates.saturating_mul(self.hidden)])
+        TensorType::f32(&[self.width(gates)])
     }
 
     /// The timesteps in the order in which states follow each other.
@@ -168,13 +180,34 @@ fn is_held(lengths: Option<&[f64]>, t: u32, row: usize) -> bool {
     lengths.is_some_and(|lengths| f64::from(t) >= lengths[row])
 }
 
+/// A window for the tests: `op` on xp (T, B, GH), S tensors of state, a weight, a bias and lengths, with
+/// every gradient checked.
+fn specimen(
+    op: impl Into<Op>,
+    [gates, states]: [u32; 2],
+    bias: bool,
+    lengths: Option<&[u32]>,
+    [t, b, h]: [u32; 3],
+) -> Specimen {
+    let (xp, state, w, of_bias, of_lengths) = ([t, b, gates * h], [states, b, h], [gates * h, h], [gates * h], [b]);
+    let mut shapes: Vec<&[u32]> = vec![&xp, &state, &w];
+    shapes.extend(bias.then_some(&of_bias[..]));
+    let floats: Vec<usize> = (0..shapes.len()).collect();
+    shapes.extend(lengths.map(|_| &of_lengths[..]));
+    let specimen = Specimen::new(op, &shapes).differentiable(&floats);
+    match lengths {
+        None => specimen,
+        Some(lengths) => specimen.ids(floats.len(), lengths),
+    }
+}
+
 /// The gradient of output `i`, zeros of this shape where none flows.
-fn slope_or_zeros(slope: &Slope, i: usize, of: &TensorType, out: &mut dyn super::Emit) -> ValueId {
+fn slope_or_zeros(slope: &Slope, i: usize, of: &TensorType, out: &mut dyn Emit) -> ValueId {
     slope.outputs[i].unwrap_or_else(|| out.emit_one(Fill { value: 0.0, shape: of.shape.clone() }, &[]))
 }
 
 /// Copies the states of the window's last timestep, of the outputs `kept`, to output `to`.
-fn copy_last(at: &Lowering, window: Window, kept: &[usize], to: usize) -> Vec<super::Dispatch> {
+fn copy_last(at: &Lowering, window: Window, kept: &[usize], to: usize) -> Vec<Dispatch> {
     let one = |(part, &kept): (u32, &usize)| {
         let from = Binding::read(Operand::Output(kept), window.at(window.last(), 1));
         copy::dispatch(at, from, Binding::write(Operand::Output(to), window.at(part, 1)))

@@ -4,7 +4,7 @@ use super::*;
 use crate::ops::common::{check_old, start};
 use crate::ops::matmul::kernel::{Epilogue, Product};
 use crate::ops::matmul::{Layout, multiply, product};
-use crate::ops::{Dispatch, Emit, InPlace, Op, Rule, Site, Specimen};
+use crate::ops::{InPlace, Rule, Site};
 
 /// The gradient of a recurrent weight whose gates are all linear in the state.
 ///
@@ -40,8 +40,8 @@ impl Window {
     ) -> Vec<Dispatch> {
         let sum = |accumulate, rows| {
             let epilogue = Epilogue { accumulate, ..Epilogue::default() };
-            Product::new(Layout::Tn, [left.taken * self.hidden, self.hidden, rows], epilogue)
-                .with_stride(left.gates * self.hidden)
+            Product::new(Layout::Tn, [self.width(left.taken), self.hidden, rows], epilogue)
+                .with_stride(self.width(left.gates))
         };
         // From the second timestep on the state before is in `y`; both are shifted by one.
         let (later, earlier) = (1..self.time, 0..self.time - 1);

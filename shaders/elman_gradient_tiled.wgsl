@@ -1,0 +1,16 @@
+// dp[t] = (dy[t] + Wᵀ dp[t+1]) f'(y[t]) over dy[t], or 0 where a row has ended: one timestep of Elman's
+// recurrence backward over rows of unequal lengths.
+//
+// For graphics processors, with the loop of `matmul_tiled_nn`.
+//: include numbers
+//: include matmul_factors_nn
+//: include elman_gradient
+//: include finish
+
+var<workgroup> a_tile: array<vec4<f32>, {16 * (8 * R + 1)}>;
+var<workgroup> b_tile: array<vec4<f32>, {16 * 17}>;
+
+@compute @workgroup_size(16, 8)
+fn elman_gradient_tiled(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
+//: include product_tiled_nn
+}

@@ -1,0 +1,29 @@
+// The cell of one timestep t of Elman's recurrence: y = f(xp + sum + bias). A row at or past its end is
+// held: y is what it was before.
+//
+// m: B, n and k: H, stride: from one row of `a` to the next; a and all after it: where each operand
+// begins in what is bound, in elements.
+struct Params {
+    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    a: u32, b: u32, bias: u32, y: u32, lengths: u32,
+}
+var<immediate> p: Params;
+
+const BIAS = 1u;     // there is a bias
+const FUNCTION = 8u; // f is the number from this bit on
+
+@group(0) @binding(2) var<storage, read_write> bias: array<Unit>;   // (H)
+@group(0) @binding(3) var<storage, read_write> y: array<Unit>;      // (B, H), over xp
+@group(0) @binding(4) var<storage, read_write> lengths: array<u32>; // (B)
+
+fn keep(row: u32, col: u32, sum: Num) {
+    let at = row * p.n + col;
+    let now = (p.y + at) / {V}u;
+    if p.t >= lengths[p.lengths + row] {
+        y[now] = a[(p.a + at) / {V}u];
+        return;
+    }
+    var v = Num(y[now]) + sum;
+    if (p.flags & BIAS) != 0u { v += Num(bias[(p.bias + col) / {V}u]); }
+    y[now] = Unit(activates(p.flags >> FUNCTION, v));
+}

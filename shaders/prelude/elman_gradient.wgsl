@@ -1,0 +1,27 @@
+// The gradient of one timestep of Elman's recurrence, given the product of dp of the step after and the
+// weight: dh = sum + dy + carried dh, dp = dh f'(y). Of a held row dh is carried on and dp is 0.
+//
+// m: B, n: H, k: H, or 0 where nothing comes after; a and all after it: where each operand begins in what
+// is bound, in elements.
+struct Params {
+    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    a: u32, b: u32, y: u32, dp: u32, carry: u32, lengths: u32,
+}
+var<immediate> p: Params;
+
+const FUNCTION = 8u; // f is the number from this bit on
+
+@group(0) @binding(2) var<storage, read_write> y: array<Unit>;      // (B, H)
+@group(0) @binding(3) var<storage, read_write> dp: array<Unit>;     // (B, H), over dy
+@group(0) @binding(4) var<storage, read_write> carry: array<Unit>;  // (B, H) dh
+@group(0) @binding(5) var<storage, read_write> lengths: array<u32>; // (B)
+
+fn keep(row: u32, col: u32, sum: Num) {
+    let at = row * p.n + col;
+    let now = (p.dp + at) / {V}u;
+    let carried = (p.carry + at) / {V}u;
+    let dh = sum + Num(dp[now]) + Num(carry[carried]);
+    let held = p.t >= lengths[p.lengths + row];
+    dp[now] = Unit(select(dh * slopes(p.flags >> FUNCTION, Num(y[(p.y + at) / {V}u])), Num(0.0), held));
+    carry[carried] = Unit(select(Num(0.0), dh, held));
+}

@@ -1,0 +1,48 @@
+// The cell of one timestep t of a GRU: r|z = σ(xp + sum + bias), q = sum_n + bias_n, n = tanh(xp_n + r q)
+// and h = (1 - z) n + z h_before.
+//
+// A row at or past its end is held: h is that before, as if z were 1 and r, n and q 0, and that is what
+// is kept, so that nothing need be known of lengths on the way back.
+//
+// m: B, n and k: H, stride: unused; a and all after it: where each operand begins in what is bound, in
+// elements.
+struct Params {
+    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    a: u32, b: u32, bias: u32, gates: u32, q: u32, y: u32, lengths: u32,
+}
+var<immediate> p: Params;
+
+const BIAS = 1u;    // there is a bias
+const LENGTHS = 2u; // there are lengths
+
+@group(0) @binding(2) var<storage, read_write> bias: array<Stored>;  // (3 H)
+@group(0) @binding(3) var<storage, read_write> gates: array<Stored>; // (B, 3 H) r|z|n, over xp
+@group(0) @binding(4) var<storage, read_write> q: array<Stored>;     // (B, H)
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;     // (B, H)
+@group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B)
+
+fn cell(row: u32, unit: u32, sum: vec4<f32>) {
+    let at = row * p.n + unit;
+    let gate = p.gates + row * 3u * p.n + unit;
+    let before = h_before(row, unit);
+    var g = vec3<f32>(0.0, 1.0, 0.0);
+    var linear = 0.0;
+    var h = before;
+    if (p.flags & LENGTHS) == 0u || p.t < lengths[p.lengths + row] {
+        let xp = vec3<f32>(load(gates[gate]), load(gates[gate + p.n]), load(gates[gate + 2u * p.n]));
+        var v = sum.xyz;
+        if (p.flags & BIAS) != 0u {
+            let u = p.bias + unit;
+            v += vec3<f32>(load(bias[u]), load(bias[u + p.n]), load(bias[u + 2u * p.n]));
+        }
+        linear = v.z;
+        let r = logistic(xp.x + v.x);
+        g = vec3<f32>(r, logistic(xp.y + v.y), tangent(fma(r, linear, xp.z)));
+        h = fma(g.y, before - g.z, g.z);
+    }
+    gates[gate] = store(g.x);
+    gates[gate + p.n] = store(g.y);
+    gates[gate + 2u * p.n] = store(g.z);
+    q[p.q + at] = store(linear);
+    y[p.y + at] = store(h);
+}

@@ -1,0 +1,149 @@
+//! A GRU backward through a window: `dgates[t]` over `gates[t]` and `dq[t]` over `q[t]`.
+//!
+//! ```text
+//! dh = dy[t] + W_rzᵀ dr|dz[t+1] + W_nᵀ dq[t+1] + z dh of t+1
+//! dn = dh (1-z) (1-n²)        dq = dn r
+//! dr|dz = dn q r (1-r) | dh (h[t-1] - n) z (1-z)
+//! ```
+//!
+//! `dn` is the gradient of `xp`'s share and `dq` that of the state's, which the reset gate stands
+//! between: so the weight's and the bias's gradients take two gates from `dgates` and one from `dq`.
+
+use super::cell::{GRU_GRADIENT, Step};
+use super::*;
+use crate::ops::matmul::kernel::{Epilogue, Product};
+use crate::ops::matmul::{Layout, multiply, product};
+use crate::ops::{Data, InPlace, Rule, Site};
+
+/// The gradient of the loss for each pre-activation of a [`Gru`], and for its initial state.
+///
+/// Inputs: `dy` (T, B, H); `gates` (T, B, 3H), `q` (T, B, H) and `y` (T, B, H) as the GRU left them;
+/// `state0` (1, B, H); `w` (3H, H); the last state's gradient (1, B, H). Outputs: `dgates` (T, B, 3H),
+/// over `gates`, which is also the gradient of `xp`; `dq` (T, B, H), over `q`; the initial state's
+/// gradient (1, B, H), over the last state's, which is carried through the window there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GruGradient {
+    /// Whether time ran from the end to the start.
+    pub reverse: bool,
+}
+
+impl GruGradient {
+    fn window(&self, at: &Lowering) -> Window {
+        Window::of(&at.inputs[1], 3, self.reverse).expect("`outputs` accepted a sequence")
+    }
+}
+
+impl Rule for GruGradient {
+    fn name(&self) -> &'static str {
+        "gru gradient"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
+        let op = self.name();
+        let e = window(op, &inputs[1], 3)?;
+        ShapeError::unless_is(op, "dy (T, B, H)", &inputs[0], &e.sequence(1))?;
+        ShapeError::unless_is(op, "the gates (T, B, 3H)", &inputs[1], &e.sequence(3))?;
+        ShapeError::unless_is(op, "q (T, B, H)", &inputs[2], &e.sequence(1))?;
+        ShapeError::unless_is(op, "y (T, B, H)", &inputs[3], &e.sequence(1))?;
+        ShapeError::unless_is(op, "the initial state (1, B, H)", &inputs[4], &e.state(1))?;
+        ShapeError::unless_is(op, "the recurrent weight (3H, H)", &inputs[5], &e.weight(3))?;
+        ShapeError::unless_is(op, "the last state's gradient (1, B, H)", &inputs[6], &e.state(1))?;
+        Ok(vec![e.sequence(3), e.sequence(1), e.state(1)])
+    }
+
+    fn gradient(&self, at: &Site, _: &Slope, _: &mut dyn Emit) -> Vec<Option<ValueId>> {
+        vec![None; at.inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        let e = self.window(at);
+        let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(3), flags: 0, t: 0 };
+        let [dgates, dq, carry] = [0, 1, 2].map(Operand::Output);
+        let w = at.read(5);
+        let one = |t: u32| {
+            // A product of depth 0 is nothing but its cell.
+            let (depth, after, dq_after) = match e.after(t) {
+                None => (0, w.clone(), w.clone()),
+                Some(after) => (e.width(3), Binding::read(dgates, e.at(after, 3)), Binding::read(dq, e.at(after, 1))),
+            };
+            let carried = if depth == 0 { Operand::Input(6) } else { carry };
+            let bindings = [
+                after,
+                w.clone(),
+                dq_after,
+                Binding::read(Operand::Input(0), e.at(t, 1)),
+                Binding::update(Operand::Input(1), dgates, e.at(t, 3)),
+                Binding::update(Operand::Input(2), dq, e.at(t, 1)),
+                e.state_before(t, 4, 0, Operand::Input(3)),
+                Binding::update(carried, carry, 0..e.state(1).bytes()),
+            ];
+            GRU_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
+        };
+        let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
+        if at.wanted[2] {
+            let onto = Epilogue { accumulate: true, ..Epilogue::default() };
+            let sum = |depth, stride| Product::new(Layout::Nn, [e.batch, e.hidden, depth], onto).with_stride(stride);
+            let of_w = |gates: Range<u32>| {
+                let one = e.weight(1).bytes();
+                Binding::read(Operand::Input(5), u64::from(gates.start) * one..u64::from(gates.end) * one)
+            };
+            let dh0 = Binding::update(carry, carry, 0..e.state(1).bytes());
+            let of_rz = [Binding::read(dgates, e.at(e.first(), 3)), of_w(0..2)];
+            let of_q = [Binding::read(dq, e.at(e.first(), 1)), of_w(2..3)];
+            dispatches.push(product(at, &sum(e.width(2), e.width(3)), of_rz, None, dh0.clone()));
+            dispatches.push(product(at, &sum(e.hidden, e.hidden), of_q, None, dh0));
+        }
+        dispatches
+    }
+
+    fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
+        let e = self.window(at);
+        let (batch, hidden) = (e.batch as usize, e.hidden as usize);
+        let (mut dgates, mut dq) = (inputs[1].to_vec(), inputs[2].to_vec());
+        let mut dh = inputs[6].to_vec();
+        for t in e.times().rev() {
+            let dy = &inputs[0][e.elements(t, 1)];
+            let before = e.before(t).map_or(inputs[4], |before| &inputs[3][e.elements(before, 1)]);
+            let now = &mut dgates[e.elements(t, 3)];
+            let q = &mut dq[e.elements(t, 1)];
+            let mut of_products = now.to_vec();
+            for (row, unit) in (0..batch).flat_map(|row| (0..hidden).map(move |unit| (row, unit))) {
+                let [at_r, at_z, at_n] = [0, 1, 2].map(|gate| row * 3 * hidden + gate * hidden + unit);
+                let (r, z, n) = (now[at_r], now[at_z], now[at_n]);
+                let of = row * hidden + unit;
+                let d = dh[of] + dy[of];
+                let dn = d * (1.0 - z) * (1.0 - n * n);
+                now[at_r] = dn * q[of] * r * (1.0 - r);
+                now[at_z] = d * (before[of] - n) * z * (1.0 - z);
+                now[at_n] = dn;
+                q[of] = dn * r;
+                dh[of] = d * z;
+                for (i, slope) in [(at_r, now[at_r]), (at_z, now[at_z]), (at_n, q[of])] {
+                    of_products[i] = slope;
+                }
+            }
+            let sums = multiply(Layout::Nn, [batch, hidden, 3 * hidden], &of_products, inputs[5]);
+            dh.iter_mut().zip(sums).for_each(|(dh, sum)| *dh += sum);
+        }
+        vec![dgates, dq, dh]
+    }
+
+    fn in_place(&self) -> Vec<InPlace> {
+        vec![InPlace::must(0, 1), InPlace::must(1, 2), InPlace::must(2, 6)]
+    }
+
+    fn specimens() -> Vec<Specimen> {
+        let of = |reverse, [t, b, h]: [u32; 3]| {
+            let (y, gates, state, w) = ([t, b, h], [t, b, 3 * h], [1, b, h], [3 * h, h]);
+            let shapes: [&[u32]; 7] = [&y, &gates, &y, &y, &state, &w, &state];
+            Specimen::new(GruGradient { reverse }, &shapes).filled(1, Data::Uniform(0.0, 1.0))
+        };
+        vec![
+            of(false, [1, 1, 1]),
+            of(true, [3, 2, 5]),
+            of(true, [4, 5, 4]),
+            of(false, [2, 33, 17]),
+            of(true, [2, 17, 36]),
+        ]
+    }
+}
