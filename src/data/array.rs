@@ -48,7 +48,6 @@ pub struct Array {
 
 impl Array {
     /// Its elements as the nearest `f32`.
-    #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest `f32`")]
     pub fn into_numbers(self) -> Vec<f32> {
         match self.elements {
             Elements::F32(x) => x,

@@ -80,7 +80,7 @@ impl Curve {
         bytes_of(&Params { len: clamp(of.len()), function, a, b }).to_vec()
     }
 
-    /// Each kind once, softplus and leaky ReLU with other numbers than PyTorch's own.
+    /// Each kind once, softplus and the leaky rectifier with other numbers than PyTorch's own.
     const SPECIMENS: [Curve; 5] = [
         Curve::Gelu,
         Curve::GeluTanh,

@@ -76,7 +76,8 @@ fn a_loader_starts_anywhere_and_goes_on_as_if_it_had_been_there() {
             loader.seek(Position { epoch, batch });
             let n = usize::try_from(epoch * 3 + batch).unwrap();
             assert_eq!(bits(loader.by_ref().take(2)), all[n..n + 2]);
-            assert_eq!(loader.position(), Position { epoch: (n as u64 + 2) / 3, batch: (n as u64 + 2) % 3 });
+            let after = n as u64 + 2;
+            assert_eq!(loader.position(), Position { epoch: after / 3, batch: after % 3 });
         }
         loader.seek(Position { epoch: u64::MAX, batch: u64::MAX });
         assert!(loader.next().is_none());
