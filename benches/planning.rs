@@ -34,7 +34,7 @@ fn perceptron(values: u32) -> Training {
     const PER_LAYER: u32 = 7;
     let hidden = (values / PER_LAYER).saturating_sub(1);
     let model = (0..hidden).fold(Model::new(), |model, _| model.linear(16).tanh());
-    let task = Task::Regression { features: 16, targets: 16 };
+    let task = Task::regression(16, 16);
     Training { optimizer: Optimizer::sgd(0.1, 0.0), evaluate: false, ..Training::new(model.output(), task, 8) }
 }
 

@@ -15,7 +15,7 @@ fn main() -> Result<(), Error> {
         optimizer: Optimizer::adamw(5e-3),
         clip_norm: Some(1.0),
         report_every: 100,
-        ..Training::new(model, Task::next_token(&text.vocabulary), 8).window(32)
+        ..Training::new(model, Task::next_token(text.vocabulary.size()), 8).window(32)
     };
 
     // What the run will take is known before the device is asked for any of it.

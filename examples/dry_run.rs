@@ -8,7 +8,7 @@ use plimsoll::{Bytes, Error, Model, Target, Task, Training};
 fn main() -> Result<(), Error> {
     let browser = Target::profile("webgpu-default")?;
     let model = Model::new().embedding(128).rnn(512).output();
-    let training = Training::new(model, Task::NextToken { vocabulary: 100 }, 32).window(64);
+    let training = Training::new(model, Task::next_token(100), 32).window(64);
 
     let planned = training.plan(&browser)?;
     let plan = &planned.plan;

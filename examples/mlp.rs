@@ -24,7 +24,7 @@ fn main() -> Result<(), Error> {
     let training = Training {
         optimizer: Optimizer::adamw(1e-2),
         report_every: 100,
-        ..Training::new(model, Task::Classification { features: 2, classes: 2 }, 64).accumulate(4)
+        ..Training::new(model, Task::classification(2, 2), 64).accumulate(4)
     };
     let mut session = Session::new(&training, &Device::open()?)?;
     let mut stream = Stream::new(1, Purpose::Data, 0);

@@ -13,6 +13,7 @@ use crate::ops::{Binary, Emit, Fill, Slope};
 pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Vec<Option<ValueId>> {
     let forward: Vec<NodeId> = graph.current_nodes().to_vec();
     let active = reached_from(graph, &forward, wanted);
+    graph.turn_back();
     let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
     let one = graph.emit(one.into(), &[])[0];
     let mut gradients = HashMap::from([(loss, one)]);

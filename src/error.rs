@@ -1,6 +1,7 @@
 //! The one error of the public API.
 
 use crate::config::ConfigError;
+use crate::data::DataError;
 use crate::device::AdapterError;
 use crate::engine::EngineError;
 use crate::nn::LayerError;
@@ -20,6 +21,9 @@ pub enum Error {
     /// A text that cannot be used.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// Data that cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A device profile that cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -68,9 +72,13 @@ impl Error {
             // A file that is not there was named wrongly; one that cannot be read is the disk's fault.
             Error::Config(ConfigError::Unreadable { reason, .. }) if !no_such_file(reason) => ErrorKind::Storage,
             Error::Text(TextError::Storage(e)) if !e.is_bad_input() => ErrorKind::Storage,
-            Error::Config(_) | Error::Text(_) | Error::Profile(_) | Error::Layer(_) | Error::Input(_) => {
-                ErrorKind::Input
-            }
+            Error::Data(e) if !e.is_bad_input() => ErrorKind::Storage,
+            Error::Config(_)
+            | Error::Text(_)
+            | Error::Data(_)
+            | Error::Profile(_)
+            | Error::Layer(_)
+            | Error::Input(_) => ErrorKind::Input,
             // A tensor file that does not belong to the model is bad input; a disk that fails is not.
             Error::Storage(e) if e.is_bad_input() => ErrorKind::Input,
             Error::Refused(_) => ErrorKind::Refused,

@@ -140,6 +140,8 @@ pub struct Program {
     pub name: &'static str,
     /// Its nodes in running order.
     pub nodes: Vec<NodeId>,
+    /// Its first node of differentiation; none where nothing is learnt.
+    pub backward: Option<NodeId>,
 }
 
 /// Far above what any device holds, and far below where sums of sizes would overflow.
@@ -158,7 +160,15 @@ pub struct Graph {
 impl Graph {
     /// Starts a program; nodes added from now on belong to it.
     pub fn begin(&mut self, name: &'static str) {
-        self.programs.push(Program { name, nodes: Vec::new() });
+        self.programs.push(Program { name, nodes: Vec::new(), backward: None });
+    }
+
+    /// Nodes added from now on are the backward pass of the program being written.
+    pub fn turn_back(&mut self) {
+        let next = NodeId::at(self.nodes.len());
+        if let Some(program) = self.programs.last_mut() {
+            program.backward = program.backward.or(Some(next));
+        }
     }
 
     /// Names the layer that nodes added from now on belong to.

@@ -6,7 +6,7 @@
 //! use plimsoll::{Bytes, Model, Target, Task, Training};
 //!
 //! let model = Model::new().embedding(64).rnn(128).output();
-//! let training = Training::new(model, Task::NextToken { vocabulary: 100 }, 16).window(32);
+//! let training = Training::new(model, Task::next_token(100), 16).window(32);
 //! let planned = training.plan(&Target::profile("webgpu-default")?)?;
 //! assert!(planned.fits());
 //! println!("it will take {}", Bytes(planned.plan.planned_bytes()));

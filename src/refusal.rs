@@ -32,7 +32,7 @@ pub struct Refusal {
     pub violations: Vec<Violation>,
     /// The largest five of what is alive when the most is.
     pub tenants: Vec<PeakTenant>,
-    /// What would fit; empty if not even one row of one timestep does.
+    /// What would fit; empty if not even one row of the shortest window does.
     pub alternatives: Vec<Alternative>,
 }
 
@@ -49,7 +49,8 @@ impl fmt::Display for Refusal {
         if self.alternatives.is_empty() {
             return write!(
                 f,
-                "Not even one row of one timestep would fit: only a smaller model or a larger limit will do."
+                "Not even one row would fit, in the shortest window there may be: only a smaller model or a larger \
+                 limit will do."
             );
         }
         write!(f, "What would fit, each planned:")?;

@@ -8,7 +8,7 @@ use plimsoll::training::{Batch, Session, Task, Training};
 #[test]
 fn a_lost_device_is_an_error_that_says_so() {
     let device = Device::open().unwrap();
-    let training = Training::new(Model::new().output(), Task::Regression { features: 2, targets: 1 }, 2);
+    let training = Training::new(Model::new().output(), Task::regression(2, 1), 2);
     let batch = Batch::numbers(vec![1.0; 4], vec![0.0; 2]);
     let mut session = Session::new(&training, &device).unwrap();
     session.step(&batch).unwrap();

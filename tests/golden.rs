@@ -107,7 +107,7 @@ fn elman(accumulate: u32) -> Training {
         optimizer: Optimizer::adamw(1e-2),
         clip_norm: Some(0.5),
         report_every: 3,
-        ..Training::new(model, Task::NextToken { vocabulary: 11 }, 4).window(5).accumulate(accumulate)
+        ..Training::new(model, Task::next_token(11), 4).window(5).accumulate(accumulate)
     }
 }
 
@@ -136,7 +136,7 @@ fn an_mlp_with_momentum_and_four_micro_steps_trains_as_in_pytorch() {
     let inputs = Golden::parts(&golden.floats["inputs"].1, 20);
     let targets = Golden::parts(&golden.floats["targets"].1, 20);
     let batches: Vec<Batch> = inputs.into_iter().zip(targets).map(|(x, y)| Batch::numbers(x, y)).collect();
-    let task = Task::Regression { features: 7, targets: 3 };
+    let task = Task::regression(7, 3);
     let training = Training { optimizer: Optimizer::sgd(0.05, 0.9), ..Training::new(model, task, 24).accumulate(4) };
     on_both(&training, |session| drop(golden.holds_for(session, &batches)));
 }
@@ -149,7 +149,7 @@ fn a_classifier_with_ignored_rows_trains_as_in_pytorch() {
     let targets = Golden::parts(&golden.ids["targets"], 20);
     assert!(golden.ids["targets"].contains(&IGNORE));
     let batches: Vec<Batch> = inputs.into_iter().zip(targets).map(|(x, y)| Batch::classes(x, y)).collect();
-    let task = Task::Classification { features: 7, classes: 5 };
+    let task = Task::classification(7, 5);
     let optimizer = Optimizer::AdamW { learning_rate: 1e-2, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1 };
     let training = Training { optimizer, clip_norm: Some(1.0), ..Training::new(model, task, 24).accumulate(2) };
     on_both(&training, |session| drop(golden.holds_for(session, &batches)));

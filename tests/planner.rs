@@ -20,7 +20,7 @@ fn training() -> Training {
     Training {
         clip_norm: Some(1.0),
         optimizer: Optimizer::sgd(0.1, 0.9),
-        ..Training::new(model, Task::NextToken { vocabulary: 13 }, 6).window(7).accumulate(2)
+        ..Training::new(model, Task::next_token(13), 6).window(7).accumulate(2)
     }
 }
 
@@ -139,19 +139,19 @@ fn losses_on_host(plan: Plan) -> Vec<f32> {
     let (first, update) = (plan.program("first").unwrap(), plan.program("update").unwrap());
     let mut host = Host::new(plan);
     for parameter in &handles.parameters {
-        let drawn = parameter.init.draw(1, &parameter.name, &parameter.ty.shape);
+        let drawn = parameter.draw(1);
         let slot = handles.parameter_slots[parameter.group];
         host.upload(slot, 0, parameter.offset, bytemuck::cast_slice(&drawn)).unwrap();
     }
     let ids: Vec<u32> = (0..21).map(|i| i * 5 % 13).collect();
-    for slot in [handles.inputs, handles.targets] {
-        host.upload(slot, 0, 0, bytemuck::cast_slice(&ids)).unwrap();
+    for slot in &handles.fields {
+        host.upload(*slot, 0, 0, bytemuck::cast_slice(&ids)).unwrap();
     }
     for (_, into, how) in &handles.derived {
         host.upload(*into, 0, 0, bytemuck::cast_slice(&how.compute(&ids))).unwrap();
     }
     host.upload(handles.loss_scale, 0, 0, &(1.0f32 / 21.0).to_le_bytes()).unwrap();
-    host.upload(handles.scalars, 0, 0, bytemuck::cast_slice(&[0.1f32, 1.0, 1.0, 0.0])).unwrap();
+    host.upload(handles.scalars, 0, 0, bytemuck::cast_slice(&[0.1f32, 1.0, 1.0, 0.9, 0.0, 0.0, 0.0, 0.0])).unwrap();
     for _ in 0..3 {
         host.run(first, 0).unwrap();
         host.run(update, 0).unwrap();

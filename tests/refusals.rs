@@ -4,7 +4,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::error::{Error, ErrorKind};
 use plimsoll::nn::Model;
 use plimsoll::target::{Limits, Target};
-use plimsoll::training::{Planned, Task, Training};
+use plimsoll::training::{Network, Planned, Task, Training};
 
 fn target(change: impl Fn(&mut Limits)) -> Target {
     let mut target = Target::profile("lavapipe").unwrap();
@@ -14,7 +14,7 @@ fn target(change: impl Fn(&mut Limits)) -> Target {
 
 fn training() -> Training {
     let model = Model::new().embedding(32).rnn(64).output();
-    Training::new(model, Task::NextToken { vocabulary: 50 }, 16).window(24).accumulate(2)
+    Training::new(model, Task::next_token(50), 16).window(24).accumulate(2)
 }
 
 /// Names of the limits that the plan for `target` exceeds.
@@ -159,6 +159,29 @@ fn alternatives_fit_and_the_next_larger_does_not() {
 }
 
 #[test]
+fn a_shorter_window_is_offered_only_where_state_is_carried_from_one_to_the_next() {
+    let target = target(|_| ());
+    let carried = training();
+    let full = carried.plan(&target).unwrap().plan.planned_bytes();
+    let whole = Training { carry_state: false, sample: false, ..carried.clone() };
+    for share in [2, 3, 4] {
+        let of = |training: &Training| {
+            let training = Training { memory: Some(Bytes(full * share / 5)), ..training.clone() };
+            refused(&training, &target).1.alternatives
+        };
+        assert!(of(&carried).iter().any(|a| a.window < 24));
+        // Sequences of 24 timesteps stay what they are.
+        let alternatives = of(&whole);
+        assert!(!alternatives.is_empty() && alternatives.iter().all(|a| a.window == 24), "{alternatives:?}");
+    }
+    let tight = Training { memory: Some(Bytes(full / 4)), ..whole };
+    let (planned, refusal) = refused(&tight, &target);
+    let least = Training { batch: 1, accumulate: 1, ..planned.training.clone() };
+    let fits = least.plan(&target).unwrap().fits();
+    assert_eq!(refusal.alternatives.is_empty(), !fits, "{refusal}");
+}
+
+#[test]
 fn a_refusal_shows_the_five_largest_tenants_and_what_would_fit() {
     let target = target(|_| ());
     let training = Training { memory: Some(Bytes(300_000)), ..training() };
@@ -183,7 +206,7 @@ fn a_model_too_large_for_any_batch_says_so() {
 fn sizes_past_every_limit_are_refused_without_overflow() {
     let layers = |size| Model::new().embedding(size).rnn(size).output();
     for size in [1, 1 << 14, 1 << 20, u32::MAX] {
-        let training = Training::new(layers(size), Task::NextToken { vocabulary: u32::MAX - 1 }, u32::MAX).window(2);
+        let training = Training::new(layers(size), Task::next_token(u32::MAX - 1), u32::MAX).window(2);
         match training.plan(&target(|_| ())) {
             Ok(planned) => assert!(!planned.plan.violations(None).is_empty()),
             Err(e) => assert_eq!(e.kind(), ErrorKind::Input, "{e}"),
@@ -194,16 +217,20 @@ fn sizes_past_every_limit_are_refused_without_overflow() {
 #[test]
 fn settings_that_make_no_sense_are_errors_that_say_what_would() {
     let base = training();
+    let task = Task::next_token(50);
+    let layers = |model: Model, task: &Task| Network::Layers { model, task: task.clone() };
+    let with = |model: Model| Training { network: layers(model, &task), ..base.clone() };
+    let regression = layers(Model::new().rnn(4).output(), &Task::regression(3, 1));
     let cases = [
         (Training { batch: 0, ..base.clone() }, "`batch` is 0"),
         (Training { window: 0, ..base.clone() }, "`window` is 0"),
         (Training { accumulate: 0, ..base.clone() }, "`accumulate` is 0"),
         (Training { accumulate: 3, ..base.clone() }, "1, 2, 4, 8, 16 would do"),
-        (Training { model: Model::new(), ..base.clone() }, "no layers"),
-        (Training { model: Model::new().rnn(4).output(), ..base.clone() }, "token ids"),
-        (Training { model: Model::new().embedding(4).linear(7), ..base.clone() }, "7 features and the task needs 50"),
+        (with(Model::new()), "no layers"),
+        (with(Model::new().rnn(4).output()), "token ids"),
+        (with(Model::new().embedding(4).linear(7)), "7 features and the task needs 50"),
         (Training { window: 1 << 20, ..base.clone() }, "may have 65536"),
-        (Training { task: Task::Regression { features: 3, targets: 1 }, ..base.clone() }, "no time"),
+        (Training { network: regression, ..base.clone() }, "no time"),
     ];
     for (training, needed) in cases {
         let error = training.plan(&target(|_| ())).unwrap_err();

@@ -16,7 +16,8 @@ Exit codes:
   5  storage: the disk or its permissions kept a file from being read or written";
 
 const RUN_FILE: &str = "\
-A run file is TOML. All but the layers may be left out; this one says what the default run is:";
+A run file is TOML. All but the layers may be left out. `plimsoll config` prints one with every
+key there is; this one says what the default run is:";
 
 /// At the end of `-h`.
 const SHORT: &str = "\
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     Train(TrainArgs),
     Sample(SampleArgs),
+    Config(ConfigArgs),
 }
 
 /// Lists the adapters of this machine and what they offer.
@@ -93,7 +95,7 @@ counts.
 
 {RUN_FILE}
 {}
-{EXIT_CODES}", shipped(), indented(Config::REFERENCE)))]
+{EXIT_CODES}", shipped(), indented(Config::DEFAULT_FILE)))]
 pub(crate) struct PlanArgs {
     /// The run file; left out: the built-in default run
     #[arg(value_name = "RUN.TOML")]
@@ -132,16 +134,18 @@ What is in the folder:
   model.safetensors  the weights: rnn.weight_ih_l0, ...
   config.toml        the run with all that was given here; trains again
   vocabulary.json    the units of the text, by id
-  metrics.jsonl      a line a step: step, loss, learning_rate, grad_norm, tokens
+  metrics.jsonl      a line a step: step, loss, learning_rate, grad_norm, tokens; and with
+                     `evaluate_every`: step, validation_loss, validation_accuracy
   summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, steps,
-                     train_loss (mean of the last 50 steps), validation_loss, unigram_entropy,
-                     seconds, cpu_seconds, tokens_per_second
+                     train_loss (mean of the last 50 steps), validation_loss, test_loss and their
+                     accuracies, unigram_entropy, bigram_entropy, seconds, cpu_seconds,
+                     tokens_per_second
 
 {RUN_FILE}
 {}
 {DEVICE}
 
-{EXIT_CODES}", indented(Config::REFERENCE)))]
+{EXIT_CODES}", indented(Config::DEFAULT_FILE)))]
 pub(crate) struct TrainArgs {
     /// The run file; left out: the built-in default run
     #[arg(value_name = "RUN.TOML")]
@@ -197,6 +201,17 @@ pub(crate) struct SampleArgs {
     /// What the choices are drawn from
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+/// Prints a run file with every key there is, each explained.
+///
+/// Lines that begin with `#` and no space are alternatives to what stands before them.
+#[derive(Args)]
+#[command(after_help = SHORT)]
+pub(crate) struct ConfigArgs {
+    /// Print the file of the default run instead
+    #[arg(long)]
+    pub(crate) default: bool,
 }
 
 fn shipped() -> String {

@@ -18,12 +18,13 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use clap::Parser;
 use output::{Failure, INTERNAL, tell};
+use plimsoll::config::Config;
 
 fn main() -> ExitCode {
     // A panic is a fault of Plimsoll's. It is told as an error like any other, without a backtrace.
     set_hook(Box::new(|info| tell(&format!("a fault of Plimsoll's, please report it: {info}"))));
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Plan(_)) {
+    if !matches!(cli.command, Command::Plan(_) | Command::Config(_)) {
         quiet::start_over_without_desktop_layer();
     }
     match catch_unwind(|| answer(&cli.command)) {
@@ -39,5 +40,6 @@ fn answer(command: &Command) -> Result<(), Failure> {
         Command::Plan(args) => plan::plan(args),
         Command::Train(args) => train::train(args),
         Command::Sample(args) => sample::sample(args),
+        Command::Config(args) => output::say(if args.default { Config::DEFAULT_FILE } else { Config::REFERENCE }),
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use plimsoll::bytes::Bytes;
-use plimsoll::config::{Config, LayerKind, TrainConfig, Unit};
+use plimsoll::config::{Config, LayerKind, Source, Unit};
 use plimsoll::error::Error;
-use plimsoll::run::{AllowedBy, PlanReport, Run};
+use plimsoll::run::{self, AllowedBy, PlanReport, Run};
 use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 
@@ -25,8 +25,8 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     planned.plan.replay()?;
     let report = PlanReport::new(&planned);
     if let Some(file) = &args.svg {
-        let TrainConfig { batch, window, .. } = run.config.train;
-        let title = format!("{}, batch {batch}, window {window}", model(&run, report.vocabulary));
+        let PlanReport { batch, window, outputs, .. } = report;
+        let title = format!("{}, batch {batch}, window {window}", model(&run, outputs));
         write_atomically(file, planned.plan.svg(&title).as_bytes()).map_err(Error::from)?;
     }
     if args.json {
@@ -64,54 +64,85 @@ fn profile(name: &str) -> Result<Target, Error> {
 /// What is planned, and for what.
 pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
     let Target { name, backend, .. } = &report.target;
-    let PlanReport { batch, window, accumulate, vocabulary, .. } = report;
-    let text = run.config.data.text.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
-    let units = run.text.ids.len();
-    let held_out = run.config.data.validation * 100.0;
+    let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
+    let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
+    let (kind, data) = data(run, report.vocabulary);
     let rows = [
-        ("model", format!("{}; {} parameters", model(run, *vocabulary), grouped(report.parameters))),
-        (
-            "text",
-            format!(
-                "{text}: {} {}s, {vocabulary} different; {held_out} % held out",
-                grouped(units as u64),
-                unit(run.config.data.unit)
-            ),
-        ),
-        ("step", format!("batch {batch} x window {window}{micro}, {}", optimizer(run))),
+        ("model", format!("{}; {} parameters", model(run, report.outputs), grouped(report.parameters))),
+        (kind, data),
+        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(run))),
         ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
     ];
     draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
 }
 
-/// What a text is cut into, in full.
-pub(crate) fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Char => "character",
-        Unit::Byte => "byte",
+/// What is learnt from: its kind, and how much of it there is.
+fn data(run: &Run, vocabulary: u32) -> (&'static str, String) {
+    let config = &run.config.data;
+    let share = |part: f64| (part * 1e6).round() / 1e4;
+    let test = if config.test > 0.0 { format!(", {} % for the test", share(config.test)) } else { String::new() };
+    let held_out = format!("{} % held out{test}", share(config.validation));
+    match &run.source {
+        run::Source::Text(text) => {
+            let name = match &config.source {
+                Source::Text { text: Some(path), .. } => path.display().to_string(),
+                _ => "embedded".into(),
+            };
+            let units = grouped(text.ids.len() as u64);
+            ("text", format!("{name}: {units} {}s, {vocabulary} different; {held_out}", unit(run)))
+        }
+        run::Source::Examples(examples) => {
+            let parts = &examples.parts;
+            let [train, validation, test] =
+                [&parts.train, &parts.validation, &parts.test].map(|part| grouped(part.len() as u64));
+            let kind = config.source.type_name();
+            let name = &examples.name;
+            (kind, format!("{name}: {train} examples to learn from, {validation} for validation, {test} for the test"))
+        }
+    }
+}
+
+/// What a text is cut into, in full; or what else is predicted.
+pub(crate) fn unit(run: &Run) -> &'static str {
+    match run.config.data.source {
+        Source::Text { unit: Unit::Char, .. } => "character",
+        Source::Text { unit: Unit::Byte, .. } => "byte",
+        Source::Text { unit: Unit::Word, .. } => "word",
+        _ => "target",
     }
 }
 
 /// The layers in one line.
-fn model(run: &Run, vocabulary: u32) -> String {
-    run.config.layers.iter().map(|l| layer(&l.kind, vocabulary)).collect::<Vec<_>>().join(" > ")
+fn model(run: &Run, outputs: u32) -> String {
+    run.config.layers.iter().map(|l| layer(&l.kind, outputs)).collect::<Vec<_>>().join(" > ")
 }
 
-fn layer(kind: &LayerKind, vocabulary: u32) -> String {
+fn layer(kind: &LayerKind, outputs: u32) -> String {
     let name = kind.type_name();
     match kind {
-        LayerKind::Embedding { size } => format!("{name} {size}"),
-        LayerKind::Rnn { hidden_size, .. } => format!("{name} {hidden_size}"),
-        LayerKind::Linear { out_features, .. } => format!("{name} {}", out_features.unwrap_or(vocabulary)),
-        LayerKind::Tanh | LayerKind::Relu | LayerKind::Sigmoid => name.to_string(),
+        LayerKind::Embedding { size, .. } => format!("{name} {size}"),
+        LayerKind::Rnn { hidden_size, layers, .. }
+        | LayerKind::Gru { hidden_size, layers, .. }
+        | LayerKind::Lstm { hidden_size, layers, .. } => {
+            let stack = if *layers == 1 { String::new() } else { format!("{layers} x ") };
+            let both = if kind.is_bidirectional() { " both ways" } else { "" };
+            format!("{name} {stack}{hidden_size}{both}")
+        }
+        LayerKind::Linear { out_features, .. } => format!("{name} {}", out_features.unwrap_or(outputs)),
+        LayerKind::Dropout { p } => format!("{name} {p}"),
+        _ => name.to_string(),
     }
 }
 
 fn optimizer(run: &Run) -> String {
     let train = &run.config.train;
     let clip = train.clip_norm.map_or_else(String::new, |norm| format!(", gradients clipped at {norm}"));
-    format!("{}{clip}", train.optimizer.type_name())
+    let schedule = match train.schedule.type_name() {
+        "constant" => String::new(),
+        other => format!(", {} schedule", other.replace('_', "-")),
+    };
+    format!("{}{schedule}{clip}", train.optimizer.type_name())
 }
 
 /// Bytes by role, and their sum beside the least it could be.
@@ -129,11 +160,21 @@ pub(crate) fn roles(report: &PlanReport) -> String {
 
 fn layers(report: &PlanReport) -> String {
     let row = |l: &plimsoll::plan::report::LayerBytes| {
-        let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
+        let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations, l.kept];
         let shown = bytes.map(|b| if b == 0 { "-".to_string() } else { Bytes(b).to_string() });
-        std::iter::once(l.layer.clone()).chain(shown).collect()
+        let slots = if l.kept == 0 { "-".to_string() } else { format!("{:.1}", l.kept as f64 / l.output as f64) };
+        std::iter::once(l.layer.clone()).chain(shown).chain([slots]).collect()
     };
-    let titles = ["memory by layer", ">parameters", ">gradients", ">optimizer", ">carried", ">alive at peak"];
+    let titles = [
+        "memory by layer",
+        ">parameters",
+        ">gradients",
+        ">optimizer",
+        ">carried",
+        ">alive at peak",
+        ">kept for backward",
+        ">slots",
+    ];
     draw(&titles, report.layers.iter().map(row))
 }
 

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use plimsoll::bytes::Bytes;
-use plimsoll::config::Config;
+use plimsoll::config::{Config, Length};
 use plimsoll::device::Device;
 use plimsoll::error::Error;
-use plimsoll::run::{Folder, PlanReport, Run, Summary, Tally};
+use plimsoll::run::{Folder, Part, PlanReport, Run, Score, Summary, Tally};
 use plimsoll::storage::load_tensors;
 use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
@@ -22,7 +22,6 @@ const SAMPLE: usize = 300;
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let run = Run::new(wanted(args)?)?;
-    run.streams()?;
     let weights = args.init.as_deref().map(load_tensors).transpose()?;
     let path = folder(args)?;
     let device = Device::open()?;
@@ -43,16 +42,18 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     stop::listen();
     let mut screen = Screen::default();
-    let tally = steps(&run, &mut session, &mut folder, &mut screen)?;
-    if stop::asked() && session.steps() < run.config.train.steps {
-        screen.say(&format!("Ended early, after step {} of {}.", session.steps(), run.config.train.steps));
+    let tally = learn(&run, &mut session, &mut folder, &mut screen)?;
+    let steps = run.steps()?;
+    if stop::asked() && session.steps() < steps {
+        screen.say(&format!("Ended early, after step {} of {steps}.", session.steps()));
     }
     let summary = run.summary(&mut session, &tally)?;
     folder.save(&run, &mut session, &summary, &remark(args))?;
     screen.say(&outcome(&run, &summary, folder.path()));
-    if screen.is_open() {
-        let mut writer = Writer::new(&mut session, &run.text.vocabulary, Sampling::default())?;
-        screen.say(&format!("\nIt writes:\n{}", writer.write("", SAMPLE)?));
+    if let Some(text) = run.text().filter(|_| screen.is_open() && session.planned().training.sample) {
+        let length = if run.config.data.source.is_of_words() { SAMPLE / 5 } else { SAMPLE };
+        let mut writer = Writer::new(&mut session, &text.vocabulary, Sampling::default())?;
+        screen.say(&format!("\nIt writes:\n{}", writer.write("", length)?));
     }
     screen.failed.map_or(Ok(()), Err)
 }
@@ -60,7 +61,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
 /// The run as the file and the command line have it.
 fn wanted(args: &TrainArgs) -> Result<Config, Error> {
     let mut config = config(args.run.as_deref())?;
-    config.train.steps = args.steps.unwrap_or(config.train.steps);
+    config.train.length = args.steps.map_or(config.train.length, Length::Steps);
     config.seed = args.seed.unwrap_or(config.seed);
     config.budget.memory = args.memory.or(config.budget.memory);
     Ok(config)
@@ -89,50 +90,87 @@ fn remark(args: &TrainArgs) -> String {
 }
 
 /// Trains to the end, or until an end is asked for.
-fn steps(run: &Run, session: &mut Session, folder: &mut Folder, screen: &mut Screen) -> Result<Tally, Failure> {
-    let mut streams = run.streams()?;
+fn learn(run: &Run, session: &mut Session, folder: &mut Folder, screen: &mut Screen) -> Result<Tally, Failure> {
+    let (batches, steps) = (run.batches()?, run.steps()?);
     let mut tally = Tally::new();
-    let mut progress = Progress::new(run.config.train.steps, Bytes(session.plan().planned_bytes()));
-    let mut show = |session: &Session, reports: &[StepReport], tally: &Tally| {
-        let used = session.held().map(|held| held.bytes);
-        if let Some(line) = progress.show(reports, tally, used) {
-            screen.say(&line);
+    let mut progress = Progress::new(steps, Bytes(session.plan().planned_bytes()));
+    for batch in batches {
+        if session.steps() >= steps || stop::asked() {
+            break;
         }
-    };
-    while session.steps() < run.config.train.steps && !stop::asked() {
-        let reports = session.step(&streams.next_window().into())?;
+        let reports = session.step(&batch)?;
         folder.append(&reports)?;
         tally.add(&reports);
-        show(session, &reports, &tally);
+        show(&mut progress, session, &reports, &tally, screen);
+        if run.evaluates_after(session.steps())
+            && let Some(score) = run.score(session, Part::Validation)?
+        {
+            session.observe(score.loss);
+            folder.append_score(session.steps(), &score)?;
+            screen.say(&format!("validation after step {}: {}", session.steps(), told(run, &score)));
+        }
     }
     let reports = session.finish()?;
     folder.append(&reports)?;
     tally.add_last(&reports);
-    show(session, &reports, &tally);
+    show(&mut progress, session, &reports, &tally, screen);
     progress.end();
     Ok(tally)
 }
 
+fn show(progress: &mut Progress, session: &Session, reports: &[StepReport], tally: &Tally, screen: &mut Screen) {
+    let used = session.held().map(|held| held.bytes);
+    if let Some(line) = progress.show(reports, tally, used) {
+        screen.say(&line);
+    }
+}
+
+/// A loss, with what goes with it: the perplexity of words, the share that is right.
+fn told(run: &Run, score: &Score) -> String {
+    let loss = loss(run, score.loss);
+    score.accuracy.map_or_else(|| loss.clone(), |share| format!("{loss}, {:.2} % right", 100.0 * share))
+}
+
+/// A loss in its unit.
+fn loss(run: &Run, loss: f64) -> String {
+    match unit(run) {
+        "target" => format!("{loss:.4}"),
+        "word" => format!("{loss:.4} nats a word, perplexity {:.1}", loss.exp()),
+        unit => format!("{loss:.4} nats a {unit}"),
+    }
+}
+
 /// What a run came to, in a few lines.
 fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
-    let unit = unit(run.config.data.unit);
+    let unit = unit(run);
     let or = |told: Option<String>, otherwise: &str| told.unwrap_or_else(|| otherwise.to_string());
-    let nats = |loss: f64| format!("{loss:.4} nats a {unit}");
     let of_processors = summary.cpu_seconds.map(|s| format!(" ({} of processor time)", duration(s)));
     let (steps, tokens) = (summary.steps, grouped(summary.tokens));
     let trained = format!("{steps} steps, {tokens} {unit}s, in {}", duration(summary.seconds));
     let created = summary.allocations_after_first_step.map(|n| format!("{n} buffers"));
+    let score = |mean: Option<f64>, accuracy| mean.map(|loss| told(run, &Score { loss, accuracy }));
+    let validation = score(summary.validation_loss, summary.validation_accuracy);
     let mut rows = vec![
         ("trained", trained + &or(of_processors, "")),
         ("speed", format!("{} {unit}s a second", rounded(summary.tokens_per_second))),
-        ("training loss", or(summary.train_loss.map(nats), "none") + ", mean of the last 50 steps"),
-        ("validation loss", or(summary.validation_loss.map(nats), "none: nothing was held out")),
-        ("unigram entropy", format!("{}: what counting alone would reach", nats(summary.unigram_entropy))),
+        ("training loss", or(score(summary.train_loss, None), "none") + ", mean of the last 50 steps"),
+        ("validation loss", or(validation, "none: nothing was held out")),
+    ];
+    if let Some(test) = score(summary.test_loss, summary.test_accuracy) {
+        rows.push(("test loss", test));
+    }
+    if let Some(entropy) = summary.unigram_entropy {
+        rows.push(("unigram entropy", format!("{}: what counting alone would reach", loss(run, entropy))));
+    }
+    if let Some(entropy) = summary.bigram_entropy.filter(|_| run.config.data.source.is_of_words()) {
+        rows.push(("bigram entropy", format!("{}: pairs counted, and one added", loss(run, entropy))));
+    }
+    rows.extend([
         ("planned", Bytes(summary.planned_bytes).exact()),
         ("the device holds", or(summary.allocated_bytes.map(|b| Bytes(b).exact()), "not counted on this backend")),
         ("created since step 1", or(created, "not counted on this backend")),
         ("saved to", folder.display().to_string()),
-    ];
+    ]);
     if summary.train_loss.is_some_and(|loss| !loss.is_finite()) {
         rows.push(("note", "the loss is no number: a smaller learning_rate or a clip_norm may help".into()));
     }

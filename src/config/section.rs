@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::error::{Lines, Problem};
-use super::keys::{Types, did_you_mean, home, nearest};
+use super::keys::{Kind, did_you_mean, home, meant, nearest};
 use crate::bytes::printable;
 
 /// The largest size or count: what a signed index on any device still holds.
@@ -39,6 +39,9 @@ pub(super) enum Interval {
     NotNegative,
     Positive,
     FromZeroToBelowOne,
+    FromZeroToOne,
+    AboveZeroToOne,
+    Finite,
 }
 
 impl Interval {
@@ -47,6 +50,9 @@ impl Interval {
             Self::NotNegative => x.is_finite() && x >= 0.0,
             Self::Positive => x.is_finite() && x > 0.0,
             Self::FromZeroToBelowOne => (0.0..1.0).contains(&x),
+            Self::FromZeroToOne => (0.0..=1.0).contains(&x),
+            Self::AboveZeroToOne => x > 0.0 && x <= 1.0,
+            Self::Finite => x.is_finite(),
         }
     }
 
@@ -55,6 +61,9 @@ impl Interval {
             Self::NotNegative => "a finite number, 0 or greater",
             Self::Positive => "a finite number greater than 0",
             Self::FromZeroToBelowOne => "a number of at least 0 and below 1",
+            Self::FromZeroToOne => "a number from 0 to 1",
+            Self::AboveZeroToOne => "a number above 0 and at most 1",
+            Self::Finite => "a finite number",
         }
     }
 }
@@ -106,49 +115,75 @@ impl<'t> Section<'t> {
         keys: &[&'static str],
         notes: &mut Notes<'t>,
     ) -> Self {
-        let section = Self { table, start, place, keys: keys.to_vec() };
-        for (key, value) in section.unknown() {
+        Self { table, start, place, keys: keys.to_vec() }.looked_through(None, notes)
+    }
+
+    /// Notes the keys that it should not have; its type may be another of `kind`.
+    fn looked_through(self, kind: Option<&Kind>, notes: &mut Notes<'t>) -> Self {
+        for (key, value) in self.unknown() {
             let what = if value.get_ref().is_table() { "table" } else { "key" };
-            let hint = match home(key.get_ref()) {
-                Some(home) => format!("; it belongs {home}"),
-                None => did_you_mean(nearest(key.get_ref(), keys)),
+            let given = key.get_ref();
+            let hint = match (meant(given, &self.keys), home(given, kind)) {
+                (None, Some(home)) => format!("; it belongs {home}"),
+                (Some(word), _) => did_you_mean(Some(word)),
+                (None, None) => did_you_mean(nearest(given, &self.keys)),
             };
-            let (name, place, keys) = (printable(key.get_ref()), &section.place, keys.join(", "));
+            let (name, place, keys) = (printable(given), &self.place, self.keys.join(", "));
             let message = format!("unknown {what} `{name}` in {place}{hint} (keys: {keys})");
             notes.say(key.span().start, message);
         }
-        section
+        self
     }
 
     /// Opens a table whose keys depend on its `type`, which comes along if it is a known one.
-    /// `place` is its key with an article.
     pub(super) fn typed(
-        key: &str,
-        place: &str,
+        kind: &Kind,
         value: &'t Value<'t>,
-        types: Types,
         notes: &mut Notes<'t>,
     ) -> Option<(Self, Option<&'static str>)> {
-        let words: Vec<_> = types.iter().map(|(word, _)| *word).collect();
-        let one_of = format!("one of {}", words.join(", "));
+        let wanted = format!("a table whose `type` is one of {}", kind.words().join(", "));
+        Self::typed_or(None, &wanted, kind, value, notes)
+    }
+
+    /// The same of a table that, without a `type`, has the type `otherwise`; `wanted` is what is
+    /// said of a value that is no table.
+    pub(super) fn typed_or(
+        otherwise: Option<&'static str>,
+        wanted: &str,
+        kind: &Kind,
+        value: &'t Value<'t>,
+        notes: &mut Notes<'t>,
+    ) -> Option<(Self, Option<&'static str>)> {
         let start = value.span().start;
         let Some(table) = value.get_ref().as_table() else {
-            notes.not_wanted(key, value, &format!("a table whose `type` is {one_of}"));
+            notes.not_wanted(kind.key, value, wanted);
             return None;
         };
-        let bare = Self { table, start, place: place.to_owned(), keys: Vec::new() };
-        let options: Vec<_> = types.iter().map(|entry| (entry.0, *entry)).collect();
+        let bare = Self { table, start, place: kind.place.to_owned(), keys: Vec::new() };
+        let options: Vec<_> = kind.types.iter().map(|entry| (entry.0, *entry)).collect();
         if let Some((word, keys)) = bare.choice("type", &options, notes) {
-            let place = format!("{place} of type `{word}`");
-            return Some((Self::open(table, start, place, keys, notes), Some(word)));
+            let place = format!("{} of type `{word}`", kind.place);
+            let section = Self { place, keys: keys.to_vec(), ..bare };
+            return Some((section.looked_through(Some(kind), notes), Some(word)));
+        }
+        if let (Some((word, keys)), None) =
+            (options.iter().find(|o| Some(o.0) == otherwise).map(|o| o.1), bare.value("type"))
+        {
+            let section = Self { keys: keys.to_vec(), ..bare };
+            return Some((section.looked_through(Some(kind), notes), Some(word)));
         }
         // Without a type, a key is right if any type has it.
-        let mut keys: Vec<_> = types.iter().flat_map(|(_, keys)| *keys).copied().collect();
+        let mut keys: Vec<_> = kind.types.iter().flat_map(|(_, keys)| *keys).copied().collect();
         let mut seen = HashSet::new();
         keys.retain(|key| seen.insert(*key));
-        let section = Self::open(table, start, place.to_owned(), &keys, notes);
-        section.require("type", &one_of, notes);
+        let section = Self { keys, ..bare }.looked_through(None, notes);
+        section.require("type", &format!("one of {}", kind.words().join(", ")), notes);
         Some((section, None))
+    }
+
+    /// The byte where the value of `key` stands; where it is left out, that of the table.
+    pub(super) fn at(&self, key: &str) -> usize {
+        self.value(key).map_or(self.start, |value| value.span().start)
     }
 
     pub(super) fn value(&self, key: &str) -> Option<&'t Value<'t>> {
@@ -202,7 +237,7 @@ impl<'t> Section<'t> {
         let given = self.read(key, &one_of, notes, DeValue::as_str)?;
         let chosen = options.iter().find(|(word, _)| *word == given);
         if chosen.is_none() {
-            let at = self.value(key)?.span().start;
+            let at = self.at(key);
             let hint = did_you_mean(nearest(given, &words));
             let (given, place) = (printable(given), &self.place);
             notes.say(at, format!("unknown {key} `{given}` in {place}{hint} ({one_of})"));
@@ -227,15 +262,46 @@ impl<'t> Section<'t> {
         let array = self.read(key, wanted, notes, DeValue::as_array)?;
         if array.len() != 2 {
             let message = format!("`{key}` has length {}; wanted {wanted}", array.len());
-            notes.say(self.value(key)?.span().start, message);
+            notes.say(self.at(key), message);
         }
         // Each number is looked at even if there are too many or one is already wrong.
-        let read = |value| float32(key, value, interval, notes);
-        let numbers: Vec<_> = array.iter().map(read).collect();
-        match numbers[..] {
-            [Some(first), Some(second)] => Some([first, second]),
+        match all(array, |value| float32(key, value, interval, notes))?[..] {
+            [first, second] => Some([first, second]),
             _ => None,
         }
+    }
+
+    /// At least one number.
+    pub(super) fn numbers(&self, key: &str, interval: Interval, notes: &mut Notes<'t>) -> Option<Vec<f32>> {
+        let array = self.read(key, "an array of numbers", notes, DeValue::as_array)?;
+        self.not_empty(key, array, notes)?;
+        all(array, |value| float32(key, value, interval, notes))
+    }
+
+    /// At least one string, each with the byte where it stands. A string by itself is a list of one
+    /// if `alone`.
+    pub(super) fn texts(&self, key: &str, alone: bool, notes: &mut Notes<'t>) -> Option<Vec<(&'t str, usize)>> {
+        let value = self.value(key)?;
+        if alone && value.get_ref().is_str() {
+            return Some(vec![(self.text(key, notes)?, value.span().start)]);
+        }
+        let wanted = if alone { "a string, or an array of strings" } else { "an array of strings" };
+        let array = self.read(key, wanted, notes, DeValue::as_array)?;
+        self.not_empty(key, array, notes)?;
+        all(array, |value| match value.get_ref().as_str() {
+            Some(text) if !text.is_empty() => Some((text, value.span().start)),
+            _ => {
+                notes.not_wanted(key, value, "strings that are not empty");
+                None
+            }
+        })
+    }
+
+    fn not_empty(&self, key: &str, array: &[Value<'t>], notes: &mut Notes<'t>) -> Option<()> {
+        if array.is_empty() {
+            notes.say(self.at(key), format!("`{key}` is empty; wanted at least one entry"));
+        }
+        (!array.is_empty()).then_some(())
     }
 
     fn read<T>(
@@ -256,6 +322,12 @@ impl<'t> Section<'t> {
     fn unknown(&self) -> impl Iterator<Item = (&'t Spanned<DeString<'t>>, &'t Value<'t>)> {
         self.table.iter().filter(|(key, _)| !self.keys.contains(&key.get_ref().as_ref()))
     }
+}
+
+/// Every value of an array, if all of them can be read.
+fn all<'t, T>(array: &'t [Value<'t>], read: impl FnMut(&'t Value<'t>) -> Option<T>) -> Option<Vec<T>> {
+    let read: Vec<_> = array.iter().map(read).collect();
+    read.into_iter().collect()
 }
 
 /// A number that lies in `interval` both as it is written and as the device will hold it.

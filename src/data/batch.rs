@@ -100,7 +100,12 @@ impl Batch {
 
     /// Any inputs and any targets.
     pub fn of(inputs: Data, targets: Data) -> Self {
-        let fields = vec![(INPUTS.into(), inputs), (TARGETS.into(), targets)];
+        Self::named([(INPUTS, inputs), (TARGETS, targets)])
+    }
+
+    /// Any fields, as a network written by hand names them.
+    pub fn named<'a>(fields: impl IntoIterator<Item = (&'a str, Data)>) -> Self {
+        let fields = fields.into_iter().map(|(name, data)| (name.to_string(), data)).collect();
         Self { fields, lengths: Vec::new(), reset: Vec::new() }
     }
 

@@ -305,6 +305,7 @@ mod optimizer;
 mod pointwise;
 mod recurrent;
 mod rmsprop;
+mod row_ends;
 mod scale;
 mod sgd;
 mod slice;
@@ -317,8 +318,8 @@ pub use activation::Function;
 pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
 pub use matmul::Layout;
-pub use pointwise::Curve;
 pub use optimizer::{ParameterRange, Update};
+pub use pointwise::Curve;
 pub use sgd::Momentum;
 pub use specimen::{Data, Specimen};
 
@@ -358,6 +359,8 @@ ops! {
     recurrent::LstmGradient,
     recurrent::RecurrentWeightGradient,
     rmsprop::RmsProp,
+    row_ends::RowEnds,
+    row_ends::RowEndsGradient,
     scale::Scale,
     sgd::Sgd,
     slice::Pad,

@@ -1,13 +1,13 @@
 //! A plan in numbers that people read: by layer, at the peak.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::Serialize;
 
 use super::{Placed, Plan};
 use crate::graph::Role;
-use crate::ids::{SlotId, ValueId};
+use crate::ids::{NodeId, SlotId, ValueId};
 use crate::schedule::touched;
 
 /// Something that is in memory at the peak.
@@ -36,6 +36,11 @@ pub struct LayerBytes {
     pub carried_state: u64,
     /// What is alive of it at the peak.
     pub activations: u64,
+    /// What its forward pass leaves for the backward pass.
+    pub kept: u64,
+    /// The tensor that its forward pass makes last, its output over all timesteps and rows. What a
+    /// recurrent layer keeps is so many *slots* of this size.
+    pub output: u64,
 }
 
 impl Plan {
@@ -72,6 +77,7 @@ impl Plan {
             })
         };
         let mut shares: Vec<(usize, Role, u64)> = Vec::new();
+        let mut keeps: Vec<(usize, u64, u64)> = Vec::new();
         for slot in self.graph.slot_ids().map(|s| &self.graph[s]) {
             shares.extend(slot.parts.iter().map(|p| (at(layer_of(&p.name)), slot.role, p.bytes)));
             if slot.role == Role::CarriedState {
@@ -81,6 +87,11 @@ impl Plan {
         for placed in self.alive_at_peak() {
             let label = &self.graph[placed.tenant.values[0]].label;
             shares.push((at(label), Role::Activation, placed.place.bytes));
+        }
+        for (layer, kept, output) in self.kept() {
+            let layer = at(layer);
+            shares.push((layer, Role::Activation, 0));
+            keeps.push((layer, kept, output));
         }
         for (layer, role, bytes) in shares {
             let layer = &mut layers[layer];
@@ -92,7 +103,42 @@ impl Plan {
                 _ => layer.activations += bytes,
             }
         }
+        for (layer, kept, output) in keeps {
+            layers[layer].kept += kept;
+            layers[layer].output = output;
+        }
         layers
+    }
+
+    /// For each layer, the bytes alive from its forward to its backward pass, and those of the last
+    /// tensor its forward pass makes.
+    fn kept(&self) -> Vec<(&str, u64, u64)> {
+        let mut programs = self.graph.programs().iter().zip(&self.schedule.programs);
+        let Some((program, span)) = programs.find(|(p, _)| p.backward.is_some()) else { return Vec::new() };
+        // Copies that protect a value have later numbers, so it is the order of nodes that tells.
+        let forward = program.nodes.iter().copied().take_while(|&n| Some(n) != program.backward);
+        let forward: HashSet<NodeId> = forward.collect();
+        let steps = &self.schedule.steps[span.steps.clone()];
+        let before = steps.iter().take_while(|s| forward.contains(&s.node));
+        let mut found: Vec<(&str, u64, u64)> = Vec::new();
+        for step in before.clone() {
+            let node = &self.graph[step.node];
+            let output = node.site.outputs.first().map_or(0, |o| self.graph[*o].ty.bytes());
+            match found.iter_mut().find(|(label, ..)| *label == node.label) {
+                Some((_, _, last)) => *last = output,
+                None => found.push((&node.label, 0, output)),
+            }
+        }
+        let turn = crate::ops::clamp((span.steps.start + before.count()) as u64);
+        for Placed { tenant, place } in &self.tenants {
+            let start = tenant.interval.start;
+            let crosses = span.steps.contains(&(start as usize)) && start < turn && tenant.interval.end > turn;
+            let label = &self.graph[tenant.values[0]].label;
+            if let (true, Some((_, kept, _))) = (crosses, found.iter_mut().find(|(l, ..)| l == label)) {
+                *kept = kept.saturating_add(place.bytes);
+            }
+        }
+        found
     }
 
     fn alive_at_peak(&self) -> impl Iterator<Item = &Placed> {

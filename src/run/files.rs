@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! config.toml        the whole run; `plimsoll train config.toml` repeats it
-//! vocabulary.json    the units, by id
+//! vocabulary.json    the units of a text, by id
 //! model.safetensors  the weights, by PyTorch's names
-//! metrics.jsonl      a line a step
+//! metrics.jsonl      a line a step, and one for each look at the validation part
 //! summary.json       what it came to
 //! ```
 
@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Run, Summary};
+use super::{Run, Score, Summary};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::Error;
+use crate::nn::{Inputs, Targets, Time};
 use crate::storage::{self, NamedTensor, StorageError, load_tensors, save_tensors, write_atomically};
 use crate::target::Target;
 use crate::text::Vocabulary;
@@ -45,6 +46,14 @@ struct Line {
     learning_rate: f32,
     grad_norm: f32,
     tokens: u64,
+}
+
+/// A line of `metrics.jsonl` where the validation part was looked at.
+#[derive(Serialize)]
+struct ScoreLine {
+    step: u64,
+    validation_loss: f64,
+    validation_accuracy: Option<f64>,
 }
 
 impl Folder {
@@ -79,13 +88,24 @@ impl Folder {
         self.metrics.write_all(lines.as_bytes()).map_err(|e| StorageError::write(&path, lines.len() as u64, e))
     }
 
+    /// Adds a line for what the validation part said after `step`.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn append_score(&mut self, step: u64, score: &Score) -> Result<(), StorageError> {
+        let line = ScoreLine { step, validation_loss: score.loss, validation_accuracy: score.accuracy };
+        let line = serde_json::to_string(&line).expect("numbers can be written") + "\n";
+        let path = self.path.join(METRICS);
+        self.metrics.write_all(line.as_bytes()).map_err(|e| StorageError::write(&path, line.len() as u64, e))
+    }
+
     /// Writes weights, config, vocabulary and summary, each whole or not at all. `remark` becomes
     /// the config's first line.
     ///
     /// # Errors
     /// Storage; device errors.
     pub fn save(&self, run: &Run, session: &mut Session, summary: &Summary, remark: &str) -> Result<(), Error> {
-        let parameters = session.parameters()?;
+        let parameters = session.state_dict()?;
         let tensors: Vec<NamedTensor<'_>> =
             parameters.iter().map(|(name, shape, numbers)| (name.clone(), shape.clone(), &numbers[..])).collect();
         let about = [("plimsoll", summary.version.to_string()), ("steps", summary.steps.to_string())];
@@ -95,7 +115,9 @@ impl Folder {
             config = format!("# {remark}\n{config}");
         }
         write_atomically(&self.path.join(CONFIG), config.as_bytes())?;
-        write_atomically(&self.path.join(VOCABULARY), &json(&run.text.vocabulary, false))?;
+        if let Some(text) = run.text() {
+            write_atomically(&self.path.join(VOCABULARY), &json(&text.vocabulary, false))?;
+        }
         save_tensors(&self.path.join(MODEL), &tensors, &about)?;
         Ok(write_atomically(&self.path.join(SUMMARY), &json(summary, true))?)
     }
@@ -136,7 +158,13 @@ impl Saved {
     /// # Errors
     /// Layers that do not fit one another.
     pub fn plan(&self, target: &Target) -> Result<Planned, Error> {
-        let training = self.config.training(&self.vocabulary);
+        let vocabulary = self.vocabulary.size();
+        let (inputs, targets) = (Inputs::Tokens { vocabulary }, Targets::Classes(vocabulary));
+        let training = self.config.training(inputs, targets, Time::EachStep, 1);
+        if !training.sample {
+            let reason = "only a model that was trained on a text, with state carried from window to window, can write";
+            return Err(Error::Input(reason.into()));
+        }
         Training { batch: 1, window: 1, accumulate: 1, learn: false, evaluate: false, ..training }.plan(target)
     }
 

@@ -11,9 +11,9 @@
 //! let device = Device::open()?;
 //! let mut session = Session::start(run.plan(device.target())?, &device)?;
 //! let (mut folder, mut tally) = (Folder::create("runs/first".as_ref())?, Tally::new());
-//! let mut streams = run.streams()?;
-//! while session.steps() < run.config.train.steps {
-//!     let reports = session.step(&streams.next_window().into())?;
+//! let batches = run.batches()?;
+//! for batch in batches.take(run.steps()? as usize) {
+//!     let reports = session.step(&batch)?;
 //!     folder.append(&reports)?;
 //!     tally.add(&reports);
 //! }
@@ -27,165 +27,205 @@
 
 mod files;
 mod report;
+mod score;
 mod settings;
+mod source;
 mod summary;
 
-use crate::config::Config;
+use crate::config::{Config, Length};
 use crate::error::Error;
+use crate::nn::Time;
 use crate::target::Target;
-use crate::text::{IGNORE, Streams, Text, Window, entropy, unigram_entropy};
-use crate::training::{Batch, Planned, Session, Training};
+use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
+use crate::training::{Planned, Session, Training};
 
 pub use files::{Folder, Saved};
 pub use report::{Allowed, AllowedBy, Peak, PlanReport, ProgramReport};
+pub use score::Score;
+pub use source::{Batches, Examples, Part, Source};
 pub use summary::{Summary, Tally};
 
-/// A run and its text.
+/// A run and its data.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What is to be done.
     pub config: Config,
     /// What is learnt from.
-    pub text: Text,
+    pub source: Source,
 }
 
 impl Run {
-    /// Reads the text that `config` names.
+    /// Reads the data that `config` names.
     ///
     /// # Errors
-    /// A text that cannot be read, or has no units.
+    /// Data that cannot be read, or has nothing to learn from.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let unit = config.data.unit.into();
-        let text = match &config.data.text {
-            Some(path) => Text::read(path, unit)?,
-            None => Text::embedded(unit)?,
-        };
-        Ok(Self { config, text })
+        let source = Source::read(&config)?;
+        Ok(Self { config, source })
     }
 
-    /// The ids to learn from, and those held out.
-    ///
-    /// # Errors
-    /// None that a config which was read from a file can cause.
-    pub fn parts(&self) -> Result<(&[u32], &[u32]), Error> {
-        Ok(self.text.split(self.config.data.validation)?)
+    /// Its text, if that is what it learns from.
+    pub fn text(&self) -> Option<&Text> {
+        self.source.text()
     }
 
     /// The run as the engine knows it. What is not there to be held out is not planned for.
     ///
     /// # Errors
-    /// As [`Run::parts`].
+    /// Sequences that are not as long as the window.
     pub fn training(&self) -> Result<Training, Error> {
-        let training = self.config.training(&self.text.vocabulary);
-        Ok(Training { evaluate: self.parts()?.1.len() >= 2, ..training })
+        let (inputs, targets, time) = self.source.task();
+        let mut training = self.config.training(inputs, targets, time, self.steps()?);
+        if let Some(steps) = self.source.steps().filter(|_| time != Time::None) {
+            training.window = steps;
+        }
+        training.lengths = self.source.has_lengths();
+        training.evaluate =
+            self.source.has(&self.config, Part::Validation)? || self.source.has(&self.config, Part::Test)?;
+        training.predict = training.evaluate && self.source.text().is_none();
+        if self.config.train.evaluate_every.is_some() && !self.source.has(&self.config, Part::Validation)? {
+            let reason = "`evaluate_every` is set and no validation part is held out: set `validation` in `[data]`";
+            return Err(Error::Input(reason.into()));
+        }
+        Ok(training)
+    }
+
+    /// Updates of the whole run.
+    ///
+    /// # Errors
+    /// Too little data for a batch.
+    pub fn steps(&self) -> Result<u64, Error> {
+        match self.config.train.length {
+            Length::Steps(steps) => Ok(steps),
+            Length::Epochs(epochs) => Ok(epochs.saturating_mul(self.batches()?.per_epoch())),
+        }
     }
 
     /// Plans the run for `target`, with no device.
     ///
     /// # Errors
-    /// Layers that do not fit one another; a text too short for the batch.
+    /// Layers that do not fit one another; too little data for the batch.
     pub fn plan(&self, target: &Target) -> Result<Planned, Error> {
-        self.streams()?;
+        self.batches()?;
         self.training()?.plan(target)
     }
 
-    /// What is learnt from, window by window.
+    /// What is learnt from, batch by batch, without end.
     ///
     /// # Errors
-    /// A text too short for the batch.
-    pub fn streams(&self) -> Result<Streams, Error> {
-        let train = &self.config.train;
-        Ok(Streams::new(self.parts()?.0.into(), train.batch, train.window)?)
+    /// Too little data for the batch.
+    pub fn batches(&self) -> Result<Batches, Error> {
+        self.source.batches(&self.config)
     }
 
-    /// The part held out, once through, in batches for [`Session::evaluate`]: as many streams as a
-    /// micro-step has rows, or as the text is long enough for. None if it has less than two units.
-    ///
-    /// # Errors
-    /// As [`Run::parts`].
-    pub fn validation(&self) -> Result<Vec<Batch>, Error> {
-        let held_out = self.parts()?.1;
-        let rows = self.config.train.batch / self.config.train.accumulate.max(1);
-        let most = u32::try_from(held_out.len() / 2).unwrap_or(u32::MAX);
-        if most == 0 {
-            return Ok(Vec::new());
-        }
-        let streams = Streams::new(held_out.into(), rows.min(most), self.config.train.window)?;
-        let windows = (0..streams.windows_per_pass()).map(|step| streams.window_at(step));
-        Ok(windows.map(|window| with_rows(window, rows).into()).collect())
+    /// Whether the validation part is to be looked at after `step`.
+    pub fn evaluates_after(&self, step: u64) -> bool {
+        self.config.train.evaluate_every.is_some_and(|every| step > 0 && step.is_multiple_of(every))
     }
 
-    /// Nats per unit that bare frequencies need for the part held out; without one, for the text.
+    /// Nats per unit that bare frequencies need for the part of a text held out; without one, for the
+    /// text. None of examples.
     ///
     /// # Errors
-    /// As [`Run::parts`].
-    pub fn unigram_entropy(&self) -> Result<f64, Error> {
-        let (train, held_out) = self.parts()?;
+    /// None that a config which was read from a file can cause.
+    pub fn unigram_entropy(&self) -> Result<Option<f64>, Error> {
+        let Some(text) = self.text() else { return Ok(None) };
+        let [train, held_out] = self.ids(text)?;
         if held_out.is_empty() {
-            return Ok(entropy(train));
+            return Ok(Some(entropy(train)));
         }
-        Ok(unigram_entropy(train, held_out, self.text.vocabulary.len())?)
+        Ok(Some(unigram_entropy(train, held_out, text.vocabulary.len())?))
     }
 
-    /// Measures the loss on the part held out, and what the run took. To be called when the last
-    /// step is done.
+    /// Nats per unit that the frequencies of pairs, each count plus one, need for the part of a text
+    /// held out: a bigram model with add-one smoothing. None without one, and of examples.
+    ///
+    /// # Errors
+    /// None that a config which was read from a file can cause.
+    pub fn bigram_entropy(&self) -> Result<Option<f64>, Error> {
+        let Some(text) = self.text() else { return Ok(None) };
+        let [train, held_out] = self.ids(text)?;
+        if held_out.len() < 2 {
+            return Ok(None);
+        }
+        Ok(Some(bigram_entropy(train, held_out, text.vocabulary.len())?))
+    }
+
+    fn ids<'a>(&self, text: &'a Text) -> Result<[&'a [u32]; 2], Error> {
+        let part = |part| source::ids(text, &self.config, part);
+        Ok([part(Part::Train)?, part(Part::Validation)?])
+    }
+
+    /// Measures the parts held out, and what the run took. To be called when the last step is done.
     ///
     /// # Errors
     /// Device errors.
     pub fn summary(&self, session: &mut Session, tally: &Tally) -> Result<Summary, Error> {
-        let validation_loss = match self.validation()? {
-            batches if batches.is_empty() => None,
-            batches => session.evaluate(batches)?.mean(),
-        };
-        Ok(Summary::new(session, tally, validation_loss, self.unigram_entropy()?))
+        let validation = self.score(session, Part::Validation)?;
+        let test = self.score(session, Part::Test)?;
+        let summary = Summary::new(session, tally);
+        Ok(Summary {
+            validation_loss: validation.map(|s| s.loss),
+            validation_accuracy: validation.and_then(|s| s.accuracy),
+            test_loss: test.map(|s| s.loss),
+            test_accuracy: test.and_then(|s| s.accuracy),
+            unigram_entropy: self.unigram_entropy()?,
+            bigram_entropy: self.bigram_entropy()?,
+            ..summary
+        })
     }
-}
-
-/// The same window with rows added in which there is nothing to predict.
-fn with_rows(window: Window, rows: u32) -> Window {
-    let (had, has) = (window.rows as usize, rows as usize);
-    let widen = |ids: &[u32], filler: u32| -> Vec<u32> {
-        ids.chunks(had).flat_map(|step| step.iter().copied().chain(std::iter::repeat_n(filler, has - had))).collect()
-    };
-    let mut reset = window.reset;
-    reset.resize(has, true);
-    Window { inputs: widen(&window.inputs, 0), targets: widen(&window.targets, IGNORE), reset, rows, ..window }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Data;
+    use crate::data::{Batch, Data, INPUTS, TARGETS};
+    use crate::text::IGNORE;
 
     fn run(text: &str, validation: f64, batch: u32) -> Run {
         let mut config = Config::default_run();
         config.data.validation = validation;
         (config.train.batch, config.train.window) = (batch, 3);
-        let text = Text::from_bytes(text.as_bytes(), config.data.unit.into(), "test").unwrap();
-        Run { config, text }
+        let text = Text::from_bytes(text.as_bytes(), crate::text::Unit::Char, "test").unwrap();
+        Run { config, source: Source::Text(text) }
+    }
+
+    fn validation(run: &Run) -> Vec<Batch> {
+        run.source.once(&run.config, Part::Validation, run.config.train.batch).unwrap().collect()
     }
 
     #[test]
     fn a_short_held_out_part_fills_the_rows_it_can_and_leaves_the_others_empty() {
         // 6 units held out: three streams of two, for four rows.
         let run = run("abcdefabcdef", 0.5, 4);
-        let [batch] = &run.validation().unwrap()[..] else { panic!("one window of one prediction") };
-        let Data::U32(targets) = &batch.targets else { panic!("targets are ids") };
+        let [batch] = &validation(&run)[..] else { panic!("one window of one prediction") };
+        let Some(Data::U32(targets)) = batch.field(TARGETS) else { panic!("targets are ids") };
         assert_eq!(targets[..4], [1, 3, 5, IGNORE]);
         assert!(targets[4..].iter().all(|&t| t == IGNORE));
-        assert_eq!(batch.inputs, Data::U32(vec![0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(batch.field(INPUTS), Some(&Data::U32(vec![0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0])));
         assert_eq!(targets.len(), 12);
     }
 
     #[test]
     fn without_a_held_out_part_nothing_is_evaluated_or_planned_for_it() {
-        for validation in [0.0, 0.1] {
-            let run = run("abcdefabcdef", validation, 2);
-            assert!(run.validation().unwrap().is_empty());
+        for part in [0.0, 0.1] {
+            let run = run("abcdefabcdef", part, 2);
+            assert!(validation(&run).is_empty());
             let planned = run.plan(&Target::profile("webgpu-default").unwrap()).unwrap();
             assert_eq!(planned.plan.dispatches("evaluate"), 0);
         }
-        assert!(run("abcdefabcdef", 0.0, 2).unigram_entropy().unwrap() > 1.7);
+        assert!(run("abcdefabcdef", 0.0, 2).unigram_entropy().unwrap() > Some(1.7));
+    }
+
+    #[test]
+    fn a_test_part_is_the_end_and_the_validation_part_what_comes_before() {
+        let mut run = run("abcdefghij", 0.2, 2);
+        run.config.data.test = 0.3;
+        let text = run.text().unwrap();
+        let part = |part| source::ids(text, &run.config, part).unwrap().to_vec();
+        assert_eq!(part(Part::Train), [0, 1, 2, 3, 4]);
+        assert_eq!(part(Part::Validation), [5, 6]);
+        assert_eq!(part(Part::Test), [7, 8, 9]);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct PlanReport {
     pub accumulate: u32,
     /// Ids there are; 0 where the input is no text.
     pub vocabulary: u32,
+    /// Features of the model's output.
+    pub outputs: u32,
     /// Numbers that are learnt.
     pub parameters: u64,
     /// Bytes by role; all roles are there.
@@ -124,10 +126,8 @@ impl PlanReport {
             batch: training.batch,
             window: training.window,
             accumulate: training.accumulate,
-            vocabulary: match training.task {
-                Task::NextToken { vocabulary } => vocabulary,
-                _ => 0,
-            },
+            vocabulary: training.network.task().map_or(0, Task::vocabulary),
+            outputs: training.network.task().map_or(0, Task::outputs),
             parameters: planned.handles.parameters.iter().map(|p| p.ty.len()).fold(0, u64::saturating_add),
             roles: plan.roles().into_iter().collect(),
             layers: plan.layers(),

@@ -31,10 +31,20 @@ pub struct Summary {
     pub tokens: u64,
     /// The mean loss of the last 50 steps, in nats per unit; null of nothing or of infinity.
     pub train_loss: Option<f64>,
-    /// The mean loss of the part held out; null without one.
+    /// The mean loss of the validation part; null without one.
     pub validation_loss: Option<f64>,
-    /// Nats per unit that bare frequencies need for the part held out; without one, for the text.
-    pub unigram_entropy: f64,
+    /// The share of its classes or bits that are predicted rightly; null of others.
+    pub validation_accuracy: Option<f64>,
+    /// The mean loss of the test part; null without one.
+    pub test_loss: Option<f64>,
+    /// The share of its classes or bits that are predicted rightly; null of others.
+    pub test_accuracy: Option<f64>,
+    /// Nats per unit that bare frequencies need for the validation part of a text; without one, for
+    /// the text. Null of other data.
+    pub unigram_entropy: Option<f64>,
+    /// Nats per unit that a bigram model with add-one smoothing needs for the validation part of a
+    /// text; null of other data.
+    pub bigram_entropy: Option<f64>,
     /// From the start, before kernels are compiled, to the last step; evaluation is left out.
     pub seconds: f64,
     /// Time on all processors in those seconds; null where the system does not tell.
@@ -125,7 +135,8 @@ impl Tally {
 }
 
 impl Summary {
-    pub(super) fn new(session: &Session, tally: &Tally, validation_loss: Option<f64>, unigram_entropy: f64) -> Self {
+    /// What can be told without looking at the parts held out.
+    pub(super) fn new(session: &Session, tally: &Tally) -> Self {
         let plan = session.plan();
         let cpu = tally.cpu_at_last.zip(tally.cpu_at_start).map(|(last, start)| last - start);
         Self {
@@ -138,8 +149,12 @@ impl Summary {
             steps: session.steps(),
             tokens: tally.tokens,
             train_loss: tally.train_loss(),
-            validation_loss,
-            unigram_entropy,
+            validation_loss: None,
+            validation_accuracy: None,
+            test_loss: None,
+            test_accuracy: None,
+            unigram_entropy: None,
+            bigram_entropy: None,
             seconds: tally.last.duration_since(tally.started).as_secs_f64(),
             cpu_seconds: cpu,
             tokens_per_second: tally.tokens_per_second(),

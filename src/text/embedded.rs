@@ -14,6 +14,14 @@ impl Text {
     pub fn embedded(unit: Unit) -> Result<Self, TextError> {
         Self::from_bytes(Self::EMBEDDED.as_bytes(), unit, "the embedded text")
     }
+
+    /// The embedded text in words, as [`Text::from_words`] has it.
+    ///
+    /// # Errors
+    /// [`TextError::Zero`] for no words at all.
+    pub fn embedded_words(most: usize) -> Result<Self, TextError> {
+        Self::from_words(Self::EMBEDDED.as_bytes(), most, "the embedded text")
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub use error::TextError;
 pub use streams::{Streams, Window};
 pub use vocabulary::{Unit, Vocabulary};
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::storage;
@@ -82,6 +83,34 @@ impl Text {
         let held_out = (self.ids.len() as f64 * validation) as usize;
         Ok(self.ids.split_at(self.ids.len() - held_out))
     }
+}
+
+/// Nats per token that the frequencies of pairs in `train`, each count plus one, need for
+/// `validation`: what a bigram model with add-one smoothing comes to.
+///
+/// `- 1/(M-1) sum over j of ln((count of (v[j-1], v[j]) in train + 1) / (count of v[j-1] as a first + V))`
+///
+/// # Errors
+/// As [`unigram_entropy`]; [`TextError::Empty`] with less than two ids of validation.
+pub fn bigram_entropy(train: &[u32], validation: &[u32], vocabulary_len: usize) -> Result<f64, TextError> {
+    if validation.len() < 2 {
+        return Err(TextError::Empty { name: "the validation part".into() });
+    }
+    if let Some(&id) = train.iter().chain(validation).find(|&&id| id as usize >= vocabulary_len) {
+        return Err(TextError::UnknownId { id, known: vocabulary_len });
+    }
+    let mut pairs: HashMap<(u32, u32), u64> = HashMap::new();
+    let mut firsts: HashMap<u32, u64> = HashMap::new();
+    for pair in train.windows(2) {
+        *pairs.entry((pair[0], pair[1])).or_default() += 1;
+        *firsts.entry(pair[0]).or_default() += 1;
+    }
+    let nats = validation.windows(2).map(|pair| {
+        let seen = pairs.get(&(pair[0], pair[1])).copied().unwrap_or(0) + 1;
+        let all = firsts.get(&pair[0]).copied().unwrap_or(0) + vocabulary_len as u64;
+        (all as f64 / seen as f64).ln()
+    });
+    Ok(nats.sum::<f64>() / (validation.len() - 1) as f64)
 }
 
 /// Nats per token that the frequencies of `train`, each count plus one, need for `validation`.

@@ -1,128 +1,175 @@
-//! What a step is given: numbers or ids, row by row, checked before the device sees them.
+//! A step's data against what its run expects: checked before the device sees it, and cut into
+//! micro-steps.
 
-use super::{Task, Training};
+use super::Training;
+use crate::data::{Batch, Data};
 use crate::error::Error;
-use crate::text::{IGNORE, Window};
+use crate::nn::{Count, Field};
+use crate::text::IGNORE;
 
-/// Numbers or ids.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Data {
-    /// Numbers.
-    F32(Vec<f32>),
-    /// Ids.
-    U32(Vec<u32>),
+/// The fields and extents of a run's batches.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    fields: Vec<Field>,
+    count: Count,
+    time: u32,
+    lengths: bool,
 }
 
-impl Data {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Data::F32(x) => x.len(),
-            Data::U32(x) => x.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// As the device holds them.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Data::F32(x) => bytemuck::cast_slice(x),
-            Data::U32(x) => bytemuck::cast_slice(x),
-        }
-    }
-
-    /// Of `time` by `rows` vectors, those of rows `from..to`.
-    fn rows(&self, time: usize, rows: usize, from: usize, to: usize) -> Self {
-        fn cut<T: Copy>(x: &[T], time: usize, rows: usize, from: usize, to: usize) -> Vec<T> {
-            let width = x.len() / (time * rows);
-            let of = |t: usize| &x[(t * rows + from) * width..(t * rows + to) * width];
-            (0..time).flat_map(|t| of(t).to_vec()).collect()
-        }
-        match self {
-            Data::F32(x) => Data::F32(cut(x, time, rows, from, to)),
-            Data::U32(x) => Data::U32(cut(x, time, rows, from, to)),
-        }
-    }
-}
-
-/// One update's data, timesteps outermost: inputs (T, B, ..) and targets (T, B, ..).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Ids (T, B), or features (B, I).
-    pub inputs: Data,
-    /// Ids (T, B) or (B), [`IGNORE`] where there is nothing to learn; or numbers (B, O).
-    pub targets: Data,
-    /// For each row, whether its carried state starts from zero; empty for all rows kept.
-    pub reset: Vec<bool>,
-}
-
-impl From<Window> for Batch {
-    fn from(window: Window) -> Self {
-        Self { inputs: Data::U32(window.inputs), targets: Data::U32(window.targets), reset: window.reset }
-    }
-}
-
-impl Batch {
-    /// Features and the class of each row.
-    pub fn classes(features: Vec<f32>, classes: Vec<u32>) -> Self {
-        Self { inputs: Data::F32(features), targets: Data::U32(classes), reset: Vec::new() }
-    }
-
-    /// Features and the numbers of each row.
-    pub fn numbers(features: Vec<f32>, targets: Vec<f32>) -> Self {
-        Self { inputs: Data::F32(features), targets: Data::F32(targets), reset: Vec::new() }
-    }
-
-    /// Group `group` of `groups` equal groups of its `rows` rows.
-    pub(super) fn group(&self, time: u32, rows: u32, group: u32, groups: u32) -> Self {
-        let [time, rows, group, groups] = [time, rows, group, groups].map(|n| n as usize);
-        let (from, to) = (rows / groups * group, rows / groups * (group + 1));
+impl Shape {
+    pub(super) fn of(training: &Training) -> Self {
         Self {
-            inputs: self.inputs.rows(time, rows, from, to),
-            targets: self.targets.rows(time, rows, from, to),
-            reset: if self.reset.is_empty() { Vec::new() } else { self.reset[from..to].to_vec() },
+            fields: training.network.fields(),
+            count: training.network.count(),
+            time: training.window,
+            lengths: training.lengths,
         }
     }
 
-    /// What the sum of losses is divided by: valid targets, or elements.
-    pub(super) fn valid(&self) -> usize {
-        match &self.targets {
-            Data::F32(x) => x.len(),
-            Data::U32(x) => x.iter().filter(|&&t| t != IGNORE).count(),
+    /// The fields, in the order of the plan's slots.
+    pub(super) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    fn time_of(&self, field: &Field) -> u32 {
+        if field.time { self.time } else { 1 }
+    }
+
+    /// `batch`, if it is what a run of `rows` rows expects, with nothing past the end of any row:
+    /// whatever stands there is not looked at.
+    pub(super) fn accepted(&self, batch: Batch, rows: u32) -> Result<Batch, Error> {
+        self.check(&batch, rows)?;
+        let batch = self.masked(batch);
+        for field in &self.fields {
+            if let (Some(Data::U32(ids)), Some(below)) = (batch.field(&field.name), field.below) {
+                in_range(&field.name, ids, below, field.optional)?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Whether `batch` has the fields and extents that a run of `rows` rows expects.
+    fn check(&self, batch: &Batch, rows: u32) -> Result<(), Error> {
+        for field in &self.fields {
+            let Some(data) = batch.field(&field.name) else {
+                let all: Vec<_> = batch.fields.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let (name, all) = (&field.name, all.join(", "));
+                return Err(Error::Input(format!("the batch has no field `{name}`; it has {all}")));
+            };
+            self.check_field(field, data, rows)?;
+        }
+        let known = |name: &str| self.fields.iter().any(|f| f.name == name);
+        if let Some((name, _)) = batch.fields.iter().find(|(name, _)| !known(name)) {
+            return Err(Error::Input(format!("the batch has a field `{name}`, which the network does not read")));
+        }
+        if !batch.reset.is_empty() {
+            counted("resets", batch.reset.len(), rows.into())?;
+        }
+        match (self.lengths, batch.lengths.is_empty()) {
+            (false, true) => Ok(()),
+            (true, true) => {
+                Err(Error::Input("the run is for rows of different lengths, and the batch has none".into()))
+            }
+            (false, false) => {
+                Err(Error::Input("the batch has lengths, and the run was planned without; set `lengths`".into()))
+            }
+            (true, false) => {
+                counted("lengths", batch.lengths.len(), rows.into())?;
+                match batch.lengths.iter().find(|&&len| len > self.time) {
+                    Some(len) => Err(Error::Input(format!("a row is {len} long, and the window {}", self.time))),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
-    /// Whether it is what `training` expects of `rows` rows.
-    pub(super) fn check(&self, training: &Training, rows: u32) -> Result<(), Error> {
-        let cells = u64::from(rows) * u64::from(training.window);
-        let ids = |name, data: &Data, count: u64, below: u32, ignored: bool| match data {
-            Data::F32(_) => Err(Error::Input(format!("{name} are numbers, and the task takes ids"))),
-            Data::U32(x) => counted(name, x.len(), count).and_then(|()| in_range(name, x, below, ignored)),
-        };
-        let numbers = |name, data: &Data, count: u64| match data {
-            Data::U32(_) => Err(Error::Input(format!("{name} are ids, and the task takes numbers"))),
-            Data::F32(x) => counted(name, x.len(), count),
-        };
-        match training.task {
-            Task::NextToken { vocabulary } => {
-                ids("inputs", &self.inputs, cells, vocabulary, false)?;
-                ids("targets", &self.targets, cells, vocabulary, true)?;
-            }
-            Task::Regression { features, targets } => {
-                numbers("inputs", &self.inputs, cells * u64::from(features))?;
-                numbers("targets", &self.targets, cells * u64::from(targets))?;
-            }
-            Task::Classification { features, classes } => {
-                numbers("inputs", &self.inputs, cells * u64::from(features))?;
-                ids("targets", &self.targets, cells, classes, true)?;
+    fn check_field(&self, field: &Field, data: &Data, rows: u32) -> Result<(), Error> {
+        let name = &field.name;
+        let wanted = u64::from(rows) * u64::from(self.time_of(field)) * field.width();
+        match (data, field.below) {
+            (Data::F32(_), Some(_)) => Err(Error::Input(format!("{name} are numbers, and the task takes ids"))),
+            (Data::U32(_), None) => Err(Error::Input(format!("{name} are ids, and the task takes numbers"))),
+            (data, _) => counted(name, data.len(), wanted),
+        }
+    }
+
+    /// The same batch with nothing to learn past the end of each row, and zeros to read: a NaN there
+    /// times a gradient of 0 would be NaN.
+    fn masked(&self, mut batch: Batch) -> Batch {
+        if !self.lengths {
+            return batch;
+        }
+        let lengths = batch.lengths.clone();
+        for field in self.fields.iter().filter(|f| f.time) {
+            let width = index(field.width());
+            let past = |i: usize| {
+                let (step, row) = (i / width / lengths.len(), i / width % lengths.len());
+                step >= lengths[row] as usize
+            };
+            let data = batch.fields.iter_mut().find(|(name, _)| *name == field.name).map(|(_, data)| data);
+            match data {
+                Some(Data::F32(x)) => fill(x, past, if field.optional { f32::NAN } else { 0.0 }),
+                Some(Data::U32(x)) => fill(x, past, if field.optional { IGNORE } else { 0 }),
+                None => {}
             }
         }
-        if self.reset.is_empty() { Ok(()) } else { counted("resets", self.reset.len(), rows.into()) }
+        batch
     }
+
+    /// Group `group` of `groups` equal groups of the batch's `rows` rows.
+    pub(super) fn group(&self, batch: &Batch, rows: u32, group: u32, groups: u32) -> Batch {
+        let [rows, group, groups] = [rows, group, groups].map(|n| n as usize);
+        let (from, to) = (rows / groups * group, rows / groups * (group + 1));
+        let part = |field: &Field| {
+            let time = self.time_of(field) as usize;
+            let data = batch.field(&field.name).map(|data| match data {
+                Data::F32(x) => Data::F32(cut(x, time, rows, from, to)),
+                Data::U32(x) => Data::U32(cut(x, time, rows, from, to)),
+            });
+            data.map(|data| (field.name.clone(), data))
+        };
+        Batch {
+            fields: self.fields.iter().filter_map(part).collect(),
+            lengths: batch.lengths.get(from..to).map_or_else(Vec::new, <[u32]>::to_vec),
+            reset: batch.reset.get(from..to).map_or_else(Vec::new, <[bool]>::to_vec),
+        }
+    }
+
+    /// How many targets there are, and what the sum of their losses is divided by.
+    pub(super) fn counted(&self, batch: &Batch, rows: u32) -> (u64, f64) {
+        let field = |name: &String| batch.field(name);
+        match &self.count {
+            Count::Rows => (rows.into(), rows.into()),
+            Count::Valid(name) => {
+                let valid = match field(name) {
+                    Some(Data::F32(x)) => x.iter().filter(|t| !t.is_nan()).count(),
+                    Some(Data::U32(x)) => x.iter().filter(|&&t| t != IGNORE).count(),
+                    None => 0,
+                };
+                (valid as u64, valid as f64)
+            }
+            Count::Weighted(name, weights) => {
+                let ids = match field(name) {
+                    Some(Data::U32(x)) => &x[..],
+                    _ => &[],
+                };
+                let valid = ids.iter().filter_map(|&id| weights.get(id as usize));
+                (valid.clone().count() as u64, valid.map(|w| f64::from(*w)).sum())
+            }
+        }
+    }
+}
+
+/// Puts `with` in every place that is `past` a row's end.
+fn fill<T: Copy>(x: &mut [T], past: impl Fn(usize) -> bool, with: T) {
+    x.iter_mut().enumerate().filter(|(i, _)| past(*i)).for_each(|(_, x)| *x = with);
+}
+
+/// Of `time` by `rows` vectors, those of rows `from..to`.
+fn cut<T: Copy>(x: &[T], time: usize, rows: usize, from: usize, to: usize) -> Vec<T> {
+    let width = x.len() / (time * rows);
+    let of = |t: usize| &x[(t * rows + from) * width..(t * rows + to) * width];
+    (0..time).flat_map(|t| of(t).iter().copied()).collect()
 }
 
 fn counted(name: &str, found: usize, wanted: u64) -> Result<(), Error> {
@@ -138,4 +185,8 @@ fn in_range(name: &str, ids: &[u32], below: u32, ignored: bool) -> Result<(), Er
         None => Ok(()),
         Some(at) => Err(Error::Input(format!("{name}: id {} at position {at} is not below {below}", ids[at]))),
     }
+}
+
+fn index(n: u64) -> usize {
+    usize::try_from(n).expect("what is in memory can be counted")
 }

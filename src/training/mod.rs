@@ -2,73 +2,30 @@
 //! the plan, and the session that runs it.
 
 mod batch;
+mod groups;
 mod optimizer;
 mod programs;
-mod rate;
+pub mod rate;
 mod refuse;
+mod reports;
 mod session;
 mod writer;
 
 use crate::bytes::Bytes;
 use crate::error::Error;
-use crate::nn::Model;
 use crate::plan::Plan;
 use crate::storage::NamedShape;
 use crate::target::Target;
-use crate::text::Vocabulary;
 
-pub use batch::{Batch, Data};
+pub use crate::data::{Batch, Data};
+pub use crate::nn::{Custom, Loss, Model, Network, Task};
+pub use groups::ParameterGroup;
 pub use optimizer::Optimizer;
 pub use programs::{Handles, SampleHandles};
-pub use rate::{Anneal, Curve, OneCycle, PlateauState, Rate, Schedule};
-pub use session::{Evaluation, NamedNumbers, Session, StepReport};
+pub use rate::Schedule;
+pub use reports::{Evaluation, StepReport};
+pub use session::{NamedNumbers, Session};
 pub use writer::{Sampling, Writer};
-
-/// What a model learns, and what its batches look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Task {
-    /// From ids (T, B), each next one: cross-entropy over the vocabulary, mean over valid targets.
-    NextToken {
-        /// Number of ids.
-        vocabulary: u32,
-    },
-    /// From features (B, I), numbers (B, O): mean squared error over all elements.
-    Regression {
-        /// I.
-        features: u32,
-        /// O.
-        targets: u32,
-    },
-    /// From features (B, I), a class each: cross-entropy, mean over valid targets.
-    Classification {
-        /// I.
-        features: u32,
-        /// Number of classes.
-        classes: u32,
-    },
-}
-
-impl Task {
-    /// The next unit of a text with this vocabulary.
-    pub fn next_token(vocabulary: &Vocabulary) -> Self {
-        Task::NextToken { vocabulary: vocabulary.size() }
-    }
-
-    /// Features the model's output must have.
-    pub fn outputs(self) -> u32 {
-        match self {
-            Task::NextToken { vocabulary } => vocabulary,
-            Task::Regression { targets, .. } => targets,
-            Task::Classification { classes, .. } => classes,
-        }
-    }
-
-    /// Whether batches have a time dimension.
-    pub fn is_sequence(self) -> bool {
-        matches!(self, Task::NextToken { .. })
-    }
-}
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.
 const LONGEST_WINDOW: u32 = 1 << 16;
@@ -76,21 +33,31 @@ const LONGEST_WINDOW: u32 = 1 << 16;
 /// A training run, but for its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
-    /// The layers.
-    pub model: Model,
-    /// What is learnt.
-    pub task: Task,
+    /// What is trained.
+    pub network: Network,
     /// Rows of one update.
     pub batch: u32,
-    /// Timesteps of one window of truncated backpropagation through time; 1 without time.
+    /// Timesteps of one window of truncated backpropagation through time, or of the longest
+    /// sequence; 1 without time.
     pub window: u32,
+    /// Whether recurrent state is carried from each window to the next, so that a stream longer
+    /// than a window is one sequence; else every window starts from zero.
+    pub carry_state: bool,
+    /// Whether each row has a length of its own, of at most a window.
+    pub lengths: bool,
     /// Micro-steps that an update is split into, each of `batch / accumulate` rows. The update is
     /// the same up to rounding.
     pub accumulate: u32,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
+    /// How its step size changes.
+    pub schedule: Schedule,
+    /// Parameters with settings of their own; the first group that names one has it.
+    pub groups: Vec<ParameterGroup>,
     /// The global norm that gradients are scaled down to, if they exceed it.
     pub clip_norm: Option<f32>,
+    /// The size that each element of a gradient is cut to, after that.
+    pub clip_value: Option<f32>,
     /// What every random number is drawn from.
     pub seed: u64,
     /// Bytes the run may use; `None` for what the device offers.
@@ -101,27 +68,47 @@ pub struct Training {
     pub learn: bool,
     /// Whether held-out data will be evaluated.
     pub evaluate: bool,
+    /// Whether predictions will be asked for.
+    pub predict: bool,
     /// Whether text will be sampled.
     pub sample: bool,
 }
 
 impl Training {
-    /// A run with AdamW at its defaults, no accumulation, no clipping, and no budget.
+    /// A run with AdamW at its defaults, no accumulation, no clipping, and no budget. Where the task
+    /// is to write text, state is carried from window to window.
     pub fn new(model: Model, task: Task, batch: u32) -> Self {
+        let writes = task.writes();
+        let whole = Self::with_network(Network::Layers { model, task }, batch);
+        Self { carry_state: writes, sample: writes, ..whole }
+    }
+
+    /// The same of a network written by hand, without state carried.
+    pub fn custom(network: Custom, batch: u32) -> Self {
+        Self::with_network(Network::Custom(network), batch)
+    }
+
+    /// The same of either kind of network, without state carried.
+    pub fn with_network(network: Network, batch: u32) -> Self {
         Self {
-            model,
-            task,
+            network,
             batch,
             window: 1,
+            carry_state: false,
+            lengths: false,
             accumulate: 1,
             optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
+            groups: Vec::new(),
             clip_norm: None,
+            clip_value: None,
             seed: 0,
             memory: None,
             report_every: 10,
             learn: true,
             evaluate: true,
-            sample: task.is_sequence(),
+            predict: false,
+            sample: false,
         }
     }
 
@@ -175,16 +162,47 @@ impl Training {
                  state is carried from one to the next, so a shorter one still reads the whole text"
             )));
         }
-        if !self.task.is_sequence() && self.window != 1 {
+        if !self.network.is_sequence() && self.window != 1 {
             return Err(Error::Input(format!("`window` is {}, but the task has no time; leave it at 1", self.window)));
         }
-        if self.model.layers.is_empty() {
-            return Err(Error::Input("the model has no layers".into()));
+        if self.lengths && self.carry_state {
+            return Err(Error::Input(
+                "rows have lengths and state is carried: a row that has ended has nothing to carry on; \
+                 leave out `lengths` and start rows anew by their resets, or leave out `carry_state`"
+                    .into(),
+            ));
         }
-        if self.task.outputs() == 0 {
-            return Err(Error::Input("the task has no outputs to learn".into()));
+        if let Network::Layers { model, task } = &self.network {
+            if model.layers.is_empty() {
+                return Err(Error::Input("the model has no layers".into()));
+            }
+            task.check().map_err(Error::Input)?;
         }
+        for (name, limit) in [("clip_norm", self.clip_norm), ("clip_value", self.clip_value)] {
+            if let Some(limit) = limit.filter(|x| !(x.is_finite() && *x > 0.0)) {
+                return Err(Error::Input(format!("`{name}` is {limit} and must be above 0")));
+            }
+        }
+        self.check_groups()?;
+        self.schedule.check(self.optimizer).map_err(Error::Input)?;
         self.optimizer.check().map_err(Error::Input)
+    }
+
+    fn check_groups(&self) -> Result<(), Error> {
+        let positive = |name: &str, number: Option<f32>| match number {
+            Some(x) if !(x.is_finite() && x >= 0.0) => {
+                Err(Error::Input(format!("a group's `{name}` is {x} and must be a number of at least 0")))
+            }
+            _ => Ok(()),
+        };
+        for group in &self.groups {
+            positive("weight_decay", group.weight_decay)?;
+            positive("learning_rate", group.learning_rate)?;
+            if group.learning_rate.is_some() && self.optimizer.learning_rate() == 0.0 {
+                return Err(Error::Input("a group has a learning rate where the optimizer's is 0".into()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -205,7 +223,8 @@ impl Planned {
         self.training.memory.map(|b| b.0)
     }
 
-    /// Names and shapes of the parameters, in the model's order.
+    /// Names and shapes of the parameters, in the model's order; one that a model has in two places
+    /// has its first name.
     pub fn named_shapes(&self) -> Vec<NamedShape> {
         let parameters = self.handles.parameters.iter();
         parameters.map(|p| (p.name.clone(), p.ty.shape.iter().map(|&d| d.into()).collect())).collect()

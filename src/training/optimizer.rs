@@ -95,7 +95,7 @@ impl Optimizer {
         Optimizer::Sgd { learning_rate, momentum, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
     }
 
-    /// RMSprop with its defaults but for the step size.
+    /// `RMSprop` with its defaults but for the step size.
     pub fn rmsprop(learning_rate: f32) -> Self {
         let (alpha, eps) = (0.99, 1e-8);
         Optimizer::RmsProp { learning_rate, alpha, eps, momentum: 0.0, centered: false, weight_decay: 0.0 }

@@ -5,6 +5,7 @@
 //! next      the same; gradients and loss added                   accumulate - 1 times a step
 //! update    global norm, clip factor, optimizer                  once a step
 //! evaluate  forward and loss on held-out data                    now and then
+//! predict   forward on a batch                                   when asked
 //! sample    forward for one row of one timestep                  to write text
 //! ```
 
@@ -12,23 +13,26 @@ use crate::autodiff::differentiate;
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
-use crate::nn::{Builder, Inputs, LayerError, Parameter, Phase};
-use crate::ops::{Binary, CrossEntropy, Derivation, ElementwiseLoss, Emit, GradientNorm, Measure};
+use crate::nn::{Answer, Builder, CarriedState, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
+use crate::ops::{Binary, Derivation, Emit, GradientNorm, ParameterRange};
 use crate::plan::{Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
-use super::{Planned, Task, Training};
+use super::batch::Shape;
+use super::{Planned, Training, groups};
 
 /// Where in a plan the session finds what it needs.
 #[derive(Clone, Debug)]
 pub struct Handles {
-    /// A micro-step's inputs.
-    pub inputs: SlotId,
-    /// A micro-step's targets.
-    pub targets: SlotId,
+    /// A micro-step's fields, in the network's order.
+    pub fields: Vec<SlotId>,
     /// For each row, whether its carried state is kept.
     pub keep: Option<SlotId>,
+    /// For each row, how many timesteps it has.
+    pub lengths: Option<SlotId>,
+    /// Where in training dropout stands.
+    pub dropout: Option<SlotId>,
     /// What each row's loss is multiplied by: one over the number of valid targets of the step.
     pub loss_scale: SlotId,
     /// The optimizer's scalars.
@@ -39,14 +43,22 @@ pub struct Handles {
     pub norm: SlotId,
     /// The sum of losses of an evaluated batch.
     pub evaluated: Option<SlotId>,
+    /// What is predicted of a batch.
+    pub predicted: Option<SlotId>,
     /// What sampling needs.
     pub sample: Option<SampleHandles>,
     /// Parameters in the model's order.
     pub parameters: Vec<Parameter>,
+    /// Second names of parameters that a model has in two places.
+    pub aliases: Vec<(String, String)>,
     /// Their slots, by group.
     pub parameter_slots: Vec<SlotId>,
+    /// What the optimizer remembers, and what each element of it starts as.
+    pub optimizer_slots: Vec<(SlotId, f32)>,
+    /// Slots whose content never changes.
+    pub constants: Vec<(SlotId, Vec<f32>)>,
     /// Carried state of training, with a copy for each micro-step.
-    pub train_states: Vec<SlotId>,
+    pub train_states: Vec<CarriedState>,
     /// Carried state of evaluation.
     pub evaluate_states: Vec<SlotId>,
     /// Slots the host works out: from which, into which, how.
@@ -64,127 +76,159 @@ pub struct SampleHandles {
     pub logits: SlotId,
 }
 
-/// The slots of one phase's data.
-#[derive(Clone, Copy)]
-struct Feeds {
-    inputs: (SlotId, [u32; 2], bool),
-    keep: Option<(SlotId, u32)>,
+/// The slots of a batch.
+#[derive(Clone)]
+struct Slots {
+    fields: Vec<(String, SlotId, TensorType)>,
+    keep: Option<SlotId>,
+    lengths: Option<SlotId>,
+    dropout: Option<SlotId>,
+    loss_scale: SlotId,
+    rows: u32,
 }
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
-    let parameters = survey(training)?;
-    let mut builder = Builder::new(parameters, target, training.accumulate);
-    let mut writer = Writer { training, builder: &mut builder };
+    let mut surveyed = survey(training)?;
+    let mut parameters = surveyed.parameters().to_vec();
+    if let Some(pattern) = groups::idle(&parameters, &training.groups) {
+        let all: Vec<_> = parameters.iter().map(|p| &p.name[..]).collect();
+        let all = all.join(", ");
+        return Err(Error::Input(format!("no parameter is called `{pattern}`, as a group says; there are {all}")));
+    }
+    groups::sort(&mut parameters, &training.groups);
+    let mut builder = Builder::new(parameters, target, &surveyed, training.accumulate);
+    let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
+    surveyed.graph = Graph::default();
     let staging = staging(training, target, &builder.graph, &handles);
     Ok(Planned { training: training.clone(), plan: Plan::new(builder.graph, target, staging), handles })
 }
 
-/// The parameters of the model, found by writing it once.
-fn survey(training: &Training) -> Result<Vec<Parameter>, LayerError> {
-    let mut builder = Builder::survey();
+/// The parameters of the network, and what it makes use of, found by writing it once.
+fn survey(training: &Training) -> Result<Builder, LayerError> {
+    let mut builder = Builder::survey(training.carry_state, training.seed);
     builder.begin("survey", Phase::Train);
-    let mut writer = Writer { training, builder: &mut builder };
-    let feeds = writer.feeds(1, 1);
-    writer.forward(feeds)?;
-    Ok(builder.parameters().to_vec())
+    let used = Used { keep: true, dropout: true };
+    let mut writer = Writer { training, builder: &mut builder, used };
+    let slots = writer.slots();
+    writer.answer(&slots)?;
+    Ok(builder)
 }
 
 struct Writer<'a> {
     training: &'a Training,
     builder: &'a mut Builder,
+    used: Used,
 }
 
 impl Writer<'_> {
     fn write(&mut self) -> Result<Handles, LayerError> {
         let training = self.training;
-        let rows = training.micro_batch();
-        let feeds = self.feeds(training.window, rows);
+        let slots = self.slots();
         let graph = &mut self.builder.graph;
-        let targets_type = targets_type(training, rows);
-        let targets = graph.slot("targets", Role::Input, targets_type.bytes(), 1);
-        let loss_scale = graph.slot("loss scale", Role::Input, 4, 1);
         let scalars = graph.slot("optimizer scalars", Role::Input, 32, 1);
         let loss = graph.slot("loss", Role::Result, 4, 1);
         let norm = graph.slot("gradient norm", Role::Result, 8, 1);
-        let mut ends = Ends { targets, targets_type, loss_scale, loss, gradients: Vec::new() };
+        let mut optimizer_slots = Vec::new();
         if training.learn {
-            ends.gradients = self.builder.beside_parameters("gradient", Role::Gradient);
-            self.micro_step("first", feeds, &ends, false)?;
+            let gradients = self.builder.beside_parameters("gradient", Role::Gradient);
+            self.micro_step("first", &slots, loss, &gradients, false)?;
             if training.accumulate > 1 {
-                self.micro_step("next", feeds, &ends, true)?;
+                self.micro_step("next", &slots, loss, &gradients, true)?;
             }
-            self.update(&ends.gradients, scalars, norm);
+            optimizer_slots = self.update(&gradients, scalars, norm);
         }
-        let evaluated = training.evaluate.then(|| self.evaluate(feeds, &ends)).transpose()?;
-        let sample = training.sample.then(|| self.sample()).transpose()?;
+        let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
+        let predicted = training.predict.then(|| self.predict(&slots)).transpose()?;
+        let sample = training.sample.then(|| self.sample(&slots)).transpose()?;
+        let builder = &self.builder;
         Ok(Handles {
-            inputs: feeds.inputs.0,
-            targets,
-            keep: feeds.keep.map(|(slot, _)| slot),
-            loss_scale,
+            fields: slots.fields.iter().map(|(_, slot, _)| *slot).collect(),
+            keep: slots.keep,
+            lengths: slots.lengths,
+            dropout: slots.dropout,
+            loss_scale: slots.loss_scale,
             scalars,
             loss,
             norm,
             evaluated,
+            predicted,
             sample,
-            parameters: self.builder.parameters().to_vec(),
-            parameter_slots: self.builder.slots().to_vec(),
-            train_states: self.builder.states(Phase::Train).collect(),
-            evaluate_states: self.builder.states(Phase::Evaluate).collect(),
-            derived: derived(&self.builder.graph),
+            parameters: builder.parameters().to_vec(),
+            aliases: builder.aliases().to_vec(),
+            parameter_slots: builder.slots().to_vec(),
+            optimizer_slots,
+            constants: builder.constants().map(|(slot, numbers)| (slot, numbers.to_vec())).collect(),
+            train_states: builder.states(Phase::Train).cloned().collect(),
+            evaluate_states: builder.states(Phase::Evaluate).map(|s| s.slot).collect(),
+            derived: derived(&builder.graph),
         })
     }
 
-    /// Slots for inputs of `time` by `rows`.
-    fn feeds(&mut self, time: u32, rows: u32) -> Feeds {
+    /// Slots for a micro-step's rows.
+    fn slots(&mut self) -> Slots {
+        let (training, rows) = (self.training, self.training.micro_batch());
+        let shape = Shape::of(training);
         let graph = &mut self.builder.graph;
-        let (extents, ids) = match self.training.task {
-            Task::NextToken { .. } => ([time, rows], true),
-            Task::Regression { features, .. } | Task::Classification { features, .. } => ([rows, features], false),
-        };
-        let bytes = TensorType::f32(&extents).bytes();
-        let inputs = (graph.slot("inputs", Role::Input, bytes, 1), extents, ids);
-        let carries = self.training.model.carries_state();
-        let keep = carries.then(|| (graph.slot("rows kept", Role::Input, 4 * u64::from(rows), 1), rows));
-        Feeds { inputs, keep }
+        let fields = shape.fields().iter().map(|field| {
+            let ty = field.tensor(training.window, rows);
+            (field.name.clone(), graph.slot(&field.name, Role::Input, ty.bytes(), 1), ty)
+        });
+        let fields = fields.collect();
+        let by_row = 4 * u64::from(rows);
+        Slots {
+            fields,
+            keep: self.used.keep.then(|| graph.slot("rows kept", Role::Input, by_row, 1)),
+            lengths: training.lengths.then(|| graph.slot("lengths", Role::Input, by_row, 1)),
+            dropout: self.used.dropout.then(|| graph.slot("dropout counter", Role::Input, 16, 1)),
+            loss_scale: graph.slot("loss scale", Role::Input, 4, 1),
+            rows,
+        }
     }
 
-    /// The model's output, (.., outputs).
-    fn forward(&mut self, feeds: Feeds) -> Result<ValueId, LayerError> {
-        let (slot, extents, ids) = feeds.inputs;
-        let ty = if ids { TensorType::u32(&extents) } else { TensorType::f32(&extents) };
+    /// Tells the builder what the program begun has, and returns the values of its fields.
+    fn feed(&mut self, slots: &Slots, losses: bool) -> Values {
         let graph = &mut self.builder.graph;
-        let x = graph.content(slot, 0, ty, "inputs");
-        let keep = feeds.keep.map(|(slot, rows)| graph.content(slot, 0, TensorType::u32(&[rows]), "rows kept"));
-        let (vocabulary, outputs) = match self.training.task {
-            Task::NextToken { vocabulary } => (vocabulary, vocabulary),
-            task => (0, task.outputs()),
+        let mut content = |slot: SlotId, ty: TensorType| {
+            let name = graph[slot].name.clone();
+            graph.content(slot, 0, ty, name)
         };
-        self.builder.forget_values();
-        self.training.model.write(self.builder, Inputs { x, keep }, vocabulary, outputs)
+        let by_row = TensorType::u32(&[slots.rows]);
+        let feeds = Feeds {
+            keep: slots.keep.map(|slot| content(slot, by_row.clone())),
+            lengths: slots.lengths.map(|slot| content(slot, by_row.clone())),
+            dropout: slots.dropout.map(|slot| content(slot, TensorType::u32(&[4]))),
+            loss_scale: losses.then(|| content(slots.loss_scale, TensorType::f32(&[1]))),
+        };
+        let fields = slots.fields.iter().map(|(name, slot, ty)| (name.clone(), content(*slot, ty.clone())));
+        let values = Values(fields.collect());
+        self.builder.feed(feeds);
+        values
     }
 
-    /// The loss of the model's output, summed over rows and scaled.
-    fn loss(&mut self, output: ValueId, ends: &Ends) -> Result<ValueId, LayerError> {
-        self.builder.enter("loss");
-        let graph = &mut self.builder.graph;
-        let targets = graph.content(ends.targets, 0, ends.targets_type.clone(), "targets");
-        let scale = graph.content(ends.loss_scale, 0, TensorType::f32(&[1]), "loss scale");
-        let inputs = [output, targets, scale];
-        let applied = match self.training.task {
-            Task::Regression { .. } => {
-                graph.apply_one(ElementwiseLoss { measure: Measure::Squared, accumulate: false }, &inputs)
-            }
-            _ => graph.apply_one(CrossEntropy::default(), &inputs),
-        };
-        applied.map_err(|e| self.builder.error(e.to_string()))
+    /// Writes the network into the program begun.
+    fn answer(&mut self, slots: &Slots) -> Result<Answer, LayerError> {
+        let values = self.feed(slots, true);
+        let answer = self.training.network.write(self.builder, &values)?;
+        // One written by hand may return anything as its loss.
+        let ty = &self.builder.graph[answer.loss].ty;
+        if *ty != TensorType::f32(&[1]) {
+            let reason = format!("its loss is {ty} and must be one number, f32[1]");
+            return Err(LayerError { layer: "network".into(), reason });
+        }
+        Ok(answer)
     }
 
-    fn micro_step(&mut self, name: &'static str, feeds: Feeds, ends: &Ends, add: bool) -> Result<(), LayerError> {
+    fn micro_step(
+        &mut self,
+        name: &'static str,
+        slots: &Slots,
+        loss_slot: SlotId,
+        gradients: &[SlotId],
+        add: bool,
+    ) -> Result<(), LayerError> {
         self.builder.begin(name, Phase::Train);
-        let output = self.forward(feeds)?;
-        let loss = self.loss(output, ends)?;
+        let loss = self.answer(slots)?.loss;
         let parameters = self.builder.parameters().to_vec();
         let used: Vec<(usize, ValueId)> = parameters
             .iter()
@@ -205,7 +249,7 @@ impl Writer<'_> {
         }
         for (parameter, total) in parameters.iter().zip(totals) {
             let Some(gradient) = total else { continue };
-            let slot = ends.gradients[parameter.group];
+            let slot = gradients[parameter.group];
             if add {
                 graph.accumulate(gradient, slot, parameter.offset);
             } else {
@@ -213,21 +257,24 @@ impl Writer<'_> {
             }
         }
         if add {
-            graph.accumulate(loss, ends.loss, 0);
+            graph.accumulate(loss, loss_slot, 0);
         } else {
-            graph.store(loss, ends.loss, 0);
+            graph.store(loss, loss_slot, 0);
         }
         graph.protect();
         Ok(())
     }
 
-    fn update(&mut self, gradients: &[SlotId], scalars: SlotId, norm: SlotId) {
+    /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
+    fn update(&mut self, gradients: &[SlotId], scalars: SlotId, norm: SlotId) -> Vec<(SlotId, f32)> {
         self.builder.begin("update", Phase::Train);
         self.builder.enter("optimizer");
         let optimizer = self.training.optimizer;
         let parameters = self.builder.slots().to_vec();
+        let state = optimizer.state();
         let states: Vec<Vec<SlotId>> =
-            optimizer.state().iter().map(|name| self.builder.beside_parameters(name, Role::OptimizerState)).collect();
+            state.iter().map(|name| self.builder.beside_parameters(name, Role::OptimizerState)).collect();
+        let ranges: Vec<_> = (0..parameters.len()).map(|group| self.ranges(group)).collect();
         let graph = &mut self.builder.graph;
         let whole = |graph: &mut Graph, slot: SlotId| {
             let elements = crate::ops::clamp(graph[slot].bytes / 4);
@@ -239,57 +286,83 @@ impl Writer<'_> {
         let total = graph.apply_one(GradientNorm { max_norm: self.training.clip_norm }, &g).expect(fit);
         let total = graph.store(total, norm, 0);
         let scalars = graph.content(scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
-        for (group, &parameters) in parameters.iter().enumerate() {
+        for ((group, &parameters), ranges) in parameters.iter().enumerate().zip(ranges) {
             let mut inputs = vec![whole(graph, parameters), g[group]];
             let mut homes = vec![parameters];
             homes.extend(states.iter().map(|s| s[group]));
             let remembered: Vec<ValueId> = homes[1..].iter().map(|&s| whole(graph, s)).collect();
             inputs.extend(optimizer.order(&remembered, scalars, total));
-            let made = graph.apply(optimizer.op(None, Vec::new()), &inputs).expect(fit);
+            let made = graph.apply(optimizer.op(self.training.clip_value, ranges), &inputs).expect(fit);
             for (value, home) in made.into_iter().zip(homes) {
                 graph.store(value, home, 0);
             }
         }
         graph.protect();
+        states.into_iter().flatten().map(|slot| (slot, optimizer.initial_state())).collect()
     }
 
-    fn evaluate(&mut self, feeds: Feeds, ends: &Ends) -> Result<SlotId, LayerError> {
+    /// The ranges of a slot of parameters that the optimizer treats alike; none if all of it is.
+    fn ranges(&self, slot: usize) -> Vec<ParameterRange> {
+        if self.training.groups.is_empty() {
+            return Vec::new();
+        }
+        let mut of_slot: Vec<&Parameter> = self.builder.parameters().iter().filter(|p| p.group == slot).collect();
+        of_slot.sort_by_key(|p| p.offset);
+        let mut ranges: Vec<(usize, ParameterRange)> = Vec::new();
+        for (i, parameter) in of_slot.iter().enumerate() {
+            let slot_end = self.builder.graph[self.builder.slots()[slot]].bytes;
+            let end = of_slot.get(i + 1).map_or(slot_end, |next| next.offset) / 4;
+            match ranges.last_mut() {
+                Some((update, range)) if *update == parameter.update => range.elements.end = end,
+                _ => ranges.push((parameter.update, self.range(parameter, end))),
+            }
+        }
+        ranges.into_iter().map(|(_, range)| range).collect()
+    }
+
+    fn range(&self, parameter: &Parameter, end: u64) -> ParameterRange {
+        let optimizer = self.training.optimizer;
+        let group = parameter.update.checked_sub(1).map(|i| &self.training.groups[i]);
+        let rate = group.and_then(|g| g.learning_rate).map_or(1.0, |rate| rate / optimizer.learning_rate());
+        let decay = group.and_then(|g| g.weight_decay).unwrap_or_else(|| optimizer.weight_decay());
+        ParameterRange { elements: parameter.offset / 4..end, weight_decay: decay, rate_factor: rate }
+    }
+
+    fn evaluate(&mut self, slots: &Slots) -> Result<SlotId, LayerError> {
         self.builder.begin("evaluate", Phase::Evaluate);
-        let output = self.forward(feeds)?;
-        let loss = self.loss(output, ends)?;
-        let graph = &mut self.builder.graph;
-        let slot = graph.slot("evaluated loss", Role::Result, 4, 1);
-        graph.store(loss, slot, 0);
-        graph.protect();
-        Ok(slot)
+        let loss = self.answer(slots)?.loss;
+        Ok(self.keep_result("evaluated loss", loss))
     }
 
-    fn sample(&mut self) -> Result<SampleHandles, LayerError> {
+    fn predict(&mut self, slots: &Slots) -> Result<SlotId, LayerError> {
+        self.builder.begin("predict", Phase::Evaluate);
+        // The loss is written too, and left out of the schedule since nothing reads it.
+        let prediction = self.answer(slots)?.prediction;
+        Ok(self.keep_result("prediction", prediction))
+    }
+
+    fn keep_result(&mut self, name: &str, value: ValueId) -> SlotId {
+        let graph = &mut self.builder.graph;
+        let slot = graph.slot(name, Role::Result, graph[value].ty.bytes(), 1);
+        graph.store(value, slot, 0);
+        graph.protect();
+        slot
+    }
+
+    fn sample(&mut self, slots: &Slots) -> Result<SampleHandles, LayerError> {
+        let Network::Layers { model, task } = &self.training.network else {
+            let reason = "only a list of layers can write text".into();
+            return Err(LayerError { layer: "network".into(), reason });
+        };
         self.builder.begin("sample", Phase::Sample);
-        let feeds = self.feeds(1, 1);
-        let output = self.forward(feeds)?;
         let graph = &mut self.builder.graph;
-        let logits = graph.slot("logits", Role::Result, graph[output].ty.bytes(), 1);
-        graph.store(output, logits, 0);
-        graph.protect();
-        Ok(SampleHandles { id: feeds.inputs.0, keep: feeds.keep.map(|(slot, _)| slot), logits })
-    }
-}
-
-/// The slots at both ends of a training step.
-struct Ends {
-    targets: SlotId,
-    targets_type: TensorType,
-    loss_scale: SlotId,
-    loss: SlotId,
-    gradients: Vec<SlotId>,
-}
-
-fn targets_type(training: &Training, rows: u32) -> TensorType {
-    match training.task {
-        Task::NextToken { .. } => TensorType::u32(&[training.window, rows]),
-        Task::Regression { targets, .. } => TensorType::f32(&[rows, targets]),
-        Task::Classification { .. } => TensorType::u32(&[rows]),
+        let id = graph.slot("last id", Role::Input, 4, 1);
+        let keep = slots.keep.map(|_| graph.slot("state kept", Role::Input, 4, 1));
+        let x = graph.content(id, 0, TensorType::u32(&[1, 1]), INPUTS);
+        let kept = keep.map(|slot| graph.content(slot, 0, TensorType::u32(&[1]), "state kept"));
+        self.builder.feed(Feeds { keep: kept, ..Feeds::default() });
+        let output = model.write(self.builder, x, task)?;
+        Ok(SampleHandles { id, keep, logits: self.keep_result("logits", output) })
     }
 }
 
@@ -300,15 +373,15 @@ fn derived(graph: &Graph) -> Vec<(SlotId, SlotId, Derivation)> {
 /// Buffers large enough that a step is one submission and a report one readback.
 fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handles) -> Staging {
     let bytes = |slot: SlotId| graph[slot].bytes.next_multiple_of(8);
-    let mut micro = vec![handles.inputs, handles.targets];
-    micro.extend(handles.keep);
+    let mut micro = handles.fields.clone();
+    micro.extend(handles.keep.into_iter().chain(handles.lengths).chain(handles.dropout));
     micro.extend(handles.derived.iter().map(|(_, into, _)| *into));
     let micro = micro.into_iter().map(bytes).fold(0, u64::saturating_add);
     let upload = micro
         .saturating_mul(training.accumulate.into())
         .saturating_add(bytes(handles.scalars) + bytes(handles.loss_scale));
     let report = (bytes(handles.loss) + bytes(handles.norm)) * u64::from(training.report_every);
-    let logits = handles.sample.map_or(0, |s| bytes(s.logits));
+    let logits = handles.sample.map_or(0, |s| bytes(s.logits)).max(handles.predicted.map_or(0, bytes));
     let parameters = handles.parameter_slots.iter().map(|&s| bytes(s)).fold(0, u64::saturating_add);
     Staging::for_traffic(upload, report.max(logits), parameters, target.limits.max_buffer_size)
 }

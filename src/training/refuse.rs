@@ -33,9 +33,13 @@ impl Planned {
 
     /// The fewest micro-steps, the largest batch and the largest window that fit, all else equal;
     /// if none does alone, the largest batch of the shortest window.
+    ///
+    /// Windows are left as they are unless state is carried from one to the next: else a window is
+    /// all that a row has, and a shorter one would be other data.
     pub fn alternatives(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
-        let least = Training { window: 1, batch: 1, accumulate: 1, ..training.clone() };
+        let shortest = if training.carry_state { 1 } else { training.window };
+        let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
         let Some(least) = fitting(&least, target) else { return Vec::new() };
         let mut found = Vec::new();
         // The more micro-steps the smaller: counted from the most, the fewest that fit come last.
@@ -46,16 +50,18 @@ impl Planned {
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
         found.extend(largest_fit(rows - 1, target, batch).map(|p| alternative(&p, "the largest batch that fits")));
-        let shorter = |window| Training { window, ..training.clone() };
-        let shorter = largest_fit(training.window - 1, target, shorter);
-        found.extend(shorter.map(|p| alternative(&p, "the largest window that fits")));
-        if found.is_empty() && training.window > 1 {
+        if training.carry_state {
+            let shorter = |window| Training { window, ..training.clone() };
+            let shorter = largest_fit(training.window - 1, target, shorter);
+            found.extend(shorter.map(|p| alternative(&p, "the largest window that fits")));
+        }
+        if found.is_empty() && shortest < training.window {
             let single = |i: u32| Training { window: 1, ..batch(i) };
             let single = largest_fit(rows, target, single);
             found.extend(single.map(|p| alternative(&p, "the largest batch of single timesteps")));
         }
         if found.is_empty() {
-            found.push(alternative(&least, "one row of one timestep"));
+            found.push(alternative(&least, if shortest == 1 { "one row of one timestep" } else { "one row" }));
         }
         found
     }

@@ -2,31 +2,19 @@
 
 use std::collections::VecDeque;
 
+use crate::data::{Batch, Data};
 use crate::device::{Device, DeviceEngine};
 use crate::engine::{Engine, Held};
 use crate::error::Error;
 use crate::host::Host;
 use crate::ids::SlotId;
+use crate::nn::CarriedState;
 use crate::plan::Plan;
 use crate::storage::TensorFile;
 
-use super::batch::{Batch, Data};
-use super::{Planned, Training};
-
-/// What a step did. Plain numbers: nothing of the computation is kept alive by them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// Which step, counted from 1.
-    pub step: u64,
-    /// The loss of its batch, before the update.
-    pub loss: f32,
-    /// The step size.
-    pub learning_rate: f32,
-    /// The gradients' global norm, before clipping.
-    pub grad_norm: f32,
-    /// Valid targets of the batch.
-    pub tokens: u64,
-}
+use super::batch::Shape;
+use super::rate::{PlateauState, Rate};
+use super::{Evaluation, Planned, StepReport, Training};
 
 /// A parameter's name, shape and numbers.
 pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
@@ -42,6 +30,8 @@ struct Pending {
 pub struct Session {
     pub(super) engine: Box<dyn Engine>,
     pub(super) planned: Planned,
+    shape: Shape,
+    plateau: PlateauState,
     step: u64,
     pending: VecDeque<Pending>,
     /// What was held after the first step, and the most buffers that were held after any.
@@ -77,11 +67,21 @@ impl Session {
     }
 
     fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
-        let mut session = Self { engine, planned, step: 0, pending: VecDeque::new(), first_step: None };
+        let (shape, plateau) = (Shape::of(&planned.training), PlateauState::default());
+        let mut session = Self { engine, planned, shape, plateau, step: 0, pending: VecDeque::new(), first_step: None };
         let seed = session.planned.training.seed;
-        let parameters = session.planned.handles.parameters.clone();
-        let drawn: Vec<Vec<f32>> = parameters.iter().map(|p| p.init.draw(seed, &p.name, &p.ty.shape)).collect();
+        let drawn: Vec<Vec<f32>> = session.planned.handles.parameters.iter().map(|p| p.draw(seed)).collect();
         session.set_parameters(&drawn)?;
+        let handles = session.planned.handles.clone();
+        for (slot, numbers) in &handles.constants {
+            session.upload(*slot, 0, bytemuck::cast_slice(numbers))?;
+        }
+        // Fresh memory is zero, which most optimizers start from.
+        for &(slot, start) in handles.optimizer_slots.iter().filter(|(_, start)| *start != 0.0) {
+            let elements = index(session.plan().graph[slot].bytes / 4);
+            session.upload(slot, 0, bytemuck::cast_slice(&vec![start; elements]))?;
+        }
+        session.engine.submit()?;
         Ok(session)
     }
 
@@ -121,14 +121,16 @@ impl Session {
         if !training.learn {
             return Err(Error::Input("this run was planned without learning".into()));
         }
-        batch.check(&training, training.batch)?;
-        let tokens = batch.valid();
-        self.scale_losses(tokens)?;
-        let scalars = training.optimizer.scalars(self.step + 1, training.optimizer.learning_rate(), None);
+        let batch = self.shape.accepted(batch.clone(), training.batch)?;
+        let (tokens, count) = self.shape.counted(&batch, training.batch);
+        self.scale_losses(count)?;
+        let base = training.optimizer.learning_rate();
+        let Rate { learning_rate, momentum } = training.schedule.at(self.step, base, &self.plateau);
+        let scalars = training.optimizer.scalars(self.step + 1, learning_rate, momentum);
         self.upload(self.planned.handles.scalars, 0, bytemuck::cast_slice(&scalars))?;
         for group in 0..training.accumulate {
-            let part = batch.group(training.window, training.batch, group, training.accumulate);
-            self.feed(&part)?;
+            let part = self.shape.group(&batch, training.batch, group, training.accumulate);
+            self.feed(&part, group * training.micro_batch())?;
             self.run(if group == 0 { "first" } else { "next" }, group)?;
         }
         self.run("update", 0)?;
@@ -136,8 +138,7 @@ impl Session {
         self.engine.read(self.planned.handles.norm, 0)?;
         self.engine.submit()?;
         self.step += 1;
-        let tokens = tokens as u64;
-        self.pending.push_back(Pending { step: self.step, learning_rate: scalars[0], tokens });
+        self.pending.push_back(Pending { step: self.step, learning_rate, tokens });
         if let Some(now) = self.engine.held() {
             let (_, most) = self.first_step.get_or_insert((now, now.buffers));
             *most = now.buffers.max(*most);
@@ -186,15 +187,43 @@ impl Session {
         // Losses are summed on the host, in f64 and by batch, so each batch is scaled by 1.
         self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[1f32]))?;
         for batch in batches {
-            batch.check(&training, training.micro_batch())?;
-            sum.tokens += batch.valid() as u64;
-            self.feed(&batch)?;
+            let rows = training.micro_batch();
+            let batch = self.shape.accepted(batch, rows)?;
+            let (tokens, weight) = self.shape.counted(&batch, rows);
+            sum.tokens += tokens;
+            sum.weight += weight;
+            self.feed(&batch, 0)?;
             self.run("evaluate", 0)?;
             self.engine.submit()?;
             let loss = self.engine.download(slot, 0)?;
             sum.total += f64::from(number(&loss));
         }
         Ok(sum)
+    }
+
+    /// What the network predicts of `batch`, of [`Training::micro_batch`] rows: the last layer's
+    /// output, row by row, timesteps outermost. What the batch holds as targets does not matter, and
+    /// state starts from zero.
+    ///
+    /// # Errors
+    /// A batch that is not what the plan is for; a run planned without predictions; device errors.
+    pub fn predict(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
+        let Some(slot) = self.planned.handles.predicted else {
+            return Err(Error::Input("this run was planned without predictions; set `predict`".into()));
+        };
+        let batch = self.shape.accepted(batch.clone(), self.planned.training.micro_batch())?;
+        for state in self.planned.handles.evaluate_states.clone() {
+            self.clear(state, 0)?;
+        }
+        self.feed(&batch, 0)?;
+        self.run("predict", 0)?;
+        self.engine.submit()?;
+        Ok(numbers(&self.engine.download(slot, 0)?))
+    }
+
+    /// Tells the schedule a loss on held-out data; one that waits for a plateau goes by it.
+    pub fn observe(&mut self, validation_loss: f64) {
+        self.planned.training.schedule.observe(&mut self.plateau, validation_loss);
     }
 
     /// Zeroes the state carried in training, as at the start.
@@ -204,25 +233,29 @@ impl Session {
     pub fn reset_state(&mut self) -> Result<(), Error> {
         for state in self.planned.handles.train_states.clone() {
             for copy in 0..self.planned.training.accumulate {
-                self.clear(state, copy)?;
+                self.clear(state.slot, copy)?;
             }
         }
         Ok(())
     }
 
-    /// The state carried by the recurrent layers, each (B, H), row by row.
+    /// The state carried by the recurrent layers, by name, each (S, B, H) over all micro-steps' rows:
+    /// S is 2 for an LSTM, whose cell state comes second, else 1.
     ///
     /// # Errors
     /// Device errors.
-    pub fn state(&mut self) -> Result<Vec<Vec<f32>>, Error> {
-        let slots = self.planned.handles.train_states.clone();
+    pub fn state(&mut self) -> Result<Vec<(String, Vec<f32>)>, Error> {
+        let carried = self.planned.handles.train_states.clone();
         let mut states = Vec::new();
-        for slot in slots {
-            let mut rows = Vec::new();
+        for CarriedState { name, slot, kinds } in carried {
+            let mut copies = Vec::new();
             for copy in 0..self.planned.training.accumulate {
-                rows.extend(numbers(&self.engine.download(slot, copy)?));
+                copies.push(numbers(&self.engine.download(slot, copy)?));
             }
-            states.push(rows);
+            // A copy has (S, rows, H), and further copies are further rows.
+            let part = copies[0].len() / kinds as usize;
+            let of_kind = |kind: usize| copies.iter().flat_map(move |c| &c[kind * part..(kind + 1) * part]);
+            states.push((name, (0..kinds as usize).flat_map(of_kind).copied().collect()));
         }
         Ok(states)
     }
@@ -244,11 +277,40 @@ impl Session {
         Ok(self.planned.handles.parameters.iter().map(tensor).collect())
     }
 
-    /// Sets every parameter from a file that holds exactly these, by name.
+    /// Every parameter as a PyTorch module of the same layers has it in its state: one that the
+    /// model has in two places stands under both names.
     ///
     /// # Errors
-    /// Missing, surplus and misshapen tensors, all named; device errors.
+    /// Device errors.
+    pub fn state_dict(&mut self) -> Result<Vec<NamedNumbers>, Error> {
+        let mut all = self.parameters()?;
+        for (alias, of) in &self.planned.handles.aliases {
+            if let Some((_, shape, numbers)) = all.iter().find(|(name, ..)| name == of).cloned() {
+                all.push((alias.clone(), shape, numbers));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sets every parameter from a file that holds exactly these, by name; of one that the model has
+    /// in two places, either name or both.
+    ///
+    /// # Errors
+    /// Missing, surplus and misshapen tensors, all named; two names of one parameter with different
+    /// numbers; device errors.
     pub fn load(&mut self, file: &TensorFile) -> Result<(), Error> {
+        let mut file = file.clone();
+        for (alias, of) in &self.planned.handles.aliases {
+            let Some(second) = file.tensors.remove(alias) else { continue };
+            let first = file.tensors.entry(of.clone()).or_insert_with(|| second.clone());
+            if *first != second {
+                let path = file.path.display();
+                return Err(Error::Input(format!(
+                    "{path}: `{alias}` and `{of}` are one parameter of this model, and the file has different numbers \
+                     for them"
+                )));
+            }
+        }
         let numbers = file.matching(&self.planned.named_shapes())?;
         self.set_parameters(&numbers)
     }
@@ -262,24 +324,37 @@ impl Session {
         Ok(self.engine.submit()?)
     }
 
-    fn scale_losses(&mut self, valid: usize) -> Result<(), Error> {
+    fn scale_losses(&mut self, count: f64) -> Result<(), Error> {
         // Without a valid target every loss is zero, and so may the scale be.
         #[allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
-        let scale = if valid == 0 { 0.0 } else { (1.0 / valid as f64) as f32 };
+        let scale = if count == 0.0 { 0.0 } else { (1.0 / count) as f32 };
         self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[scale]))
     }
 
-    /// Uploads a micro-step's rows, and what is worked out from them.
-    fn feed(&mut self, batch: &Batch) -> Result<(), Error> {
+    /// Uploads a micro-step's rows, of which the first is row `first` of the batch, and what is
+    /// worked out from them.
+    fn feed(&mut self, batch: &Batch, first: u32) -> Result<(), Error> {
         let handles = self.planned.handles.clone();
-        self.upload(handles.inputs, 0, batch.inputs.bytes())?;
-        self.upload(handles.targets, 0, batch.targets.bytes())?;
+        let shape = self.shape.clone();
+        for (field, &slot) in shape.fields().iter().zip(&handles.fields) {
+            let data = batch.field(&field.name).expect("the batch was checked");
+            self.upload(slot, 0, data.bytes())?;
+            self.derive(slot, data)?;
+        }
         if let Some(keep) = handles.keep {
             let rows = index(self.plan().graph[keep].bytes / 4);
             let kept: Vec<u32> = (0..rows).map(|r| u32::from(!batch.reset.get(r).copied().unwrap_or(false))).collect();
             self.upload(keep, 0, bytemuck::cast_slice(&kept))?;
         }
-        self.derive(handles.inputs, &batch.inputs)
+        if let Some(lengths) = handles.lengths {
+            self.upload(lengths, 0, bytemuck::cast_slice(&batch.lengths))?;
+        }
+        if let Some(dropout) = handles.dropout {
+            let halves = self.step.to_le_bytes();
+            let word = |i: usize| u32::from_le_bytes([halves[i], halves[i + 1], halves[i + 2], halves[i + 3]]);
+            self.upload(dropout, 0, bytemuck::cast_slice(&[word(0), word(4), first, 0]))?;
+        }
+        Ok(())
     }
 
     /// Uploads what the plan works out from the ids in `from`.
@@ -304,22 +379,6 @@ impl Session {
     fn clear(&mut self, slot: SlotId, copy: u32) -> Result<(), Error> {
         let zeros = vec![0; index(self.plan().graph[slot].bytes)];
         self.upload(slot, copy, &zeros)
-    }
-}
-
-/// Losses summed over held-out data.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evaluation {
-    /// The sum.
-    pub total: f64,
-    /// Over how many valid targets.
-    pub tokens: u64,
-}
-
-impl Evaluation {
-    /// The mean, in the loss's own unit (nats for cross-entropy); `None` of nothing.
-    pub fn mean(&self) -> Option<f64> {
-        (self.tokens > 0).then(|| self.total / self.tokens as f64)
     }
 }
 

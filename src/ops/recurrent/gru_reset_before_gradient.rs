@@ -9,12 +9,15 @@
 //! `carry` starts as the last state's gradient and ends as the initial state's. The weight's rows of
 //! `r` and `z` were multiplied with `h`, those of `n` with `r * h`, which is written over `dy`.
 
-use bytemuck::{Pod, Zeroable, bytes_of};
+use bytemuck::bytes_of;
 
 use super::super::common::{check_old, index, start};
-use super::super::matmul::{Layout, multiply};
+use super::super::matmul::kernel::{Epilogue, Product};
+use super::super::matmul::{Layout, multiply, product};
 use super::super::{Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen};
+use super::Window;
 use super::gru_reset_before::{Extents, Params, ROWS};
+use super::weight::Left;
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
@@ -36,22 +39,14 @@ pub struct GruResetBeforeGradient {
 /// The gradient of a [`GruResetBefore`](super::GruResetBefore)'s `w`.
 ///
 /// Inputs: `dr|dz|dn` (T, B, 3H); `r * h` (T, B, H); `y` (T, B, H); `state0` (1, B, H); then the old gradient
-/// (3H, H) if it accumulates. Output: `dw` (3H, H), a sum in ascending order of time and row.
+/// (3H, H) if it accumulates. Output: `dw` (3H, H), two gates' rows as of any recurrence, and the last one's a product
+/// of `dn` and `r * h`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GruResetBeforeWeightGradient {
     /// Whether the sum is added to the last input, in place.
     pub accumulate: bool,
     /// Whether the recurrence's time runs from the end to the beginning.
     pub reverse: bool,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct WeightParams {
-    time: u32,
-    batch: u32,
-    hidden: u32,
-    flags: u32,
 }
 
 fn extents(op: &'static str, gates: &TensorType, reverse: bool) -> Result<Extents, ShapeError> {
@@ -189,17 +184,19 @@ impl Rule for GruResetBeforeWeightGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        let e = Extents::of_gates(&at.inputs[0], self.reverse).expect("`outputs` accepted a sequence");
-        let flags = u32::from(self.accumulate) | u32::from(self.reverse) << 1;
-        let params = WeightParams { time: e.time, batch: e.batch, hidden: e.hidden, flags };
-        let threads = 3 * u64::from(e.hidden.div_ceil(4)) * u64::from(e.hidden);
-        vec![Dispatch {
-            shader: shader!("gru_reset_before_weight_gradient"),
-            dtype: DType::F32,
-            params: bytes_of(&params).to_vec(),
-            groups: at.cover(threads, 64),
-            bindings: vec![at.read(0), at.read(1), at.read(2), at.read(3), at.write_or_add(self.accumulate)],
-        }]
+        let e = Window::of(&at.inputs[1], 1, self.reverse).expect("`outputs` accepted a sequence");
+        let all = at.outputs[0].bytes();
+        let onto = |bytes| Binding { bytes, ..at.write_or_add(self.accumulate) };
+        let of_rz = Left { operand: Operand::Input(0), gates: 3, taken: 2 };
+        let mut dispatches = e.sum_over_time(at, of_rz, [2, 3], onto(0..all / 3 * 2));
+        // The last gate's columns begin after the other two's of the first row.
+        let skipped = TensorType::f32(&[e.width(2)]).bytes();
+        let of_n = Binding::read(Operand::Input(0), skipped..at.inputs[0].bytes());
+        let epilogue = Epilogue { accumulate: self.accumulate, ..Epilogue::default() };
+        let rows = e.time.saturating_mul(e.batch);
+        let sum = Product::new(Layout::Tn, [e.hidden, e.hidden, rows], epilogue).with_stride(e.width(3));
+        dispatches.push(product(at, &sum, [of_n, at.read(1)], None, onto(all / 3 * 2..all)));
+        dispatches
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {

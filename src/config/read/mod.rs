@@ -1,5 +1,12 @@
 //! From the text of a run file to a [`Config`], or to all that is wrong with it.
 
+mod data;
+mod layers;
+mod model;
+mod optimizer;
+mod schedule;
+mod train;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf, absolute};
@@ -8,17 +15,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Lines, Problem};
-use super::keys::{BUDGET, DATA, OPTIMIZERS, TOP, TRAIN};
-use super::layers::layers;
-use super::section::{Interval, Notes, Section};
-use super::{BudgetConfig, Config, ConfigError, DataConfig, OptimizerConfig, TrainConfig, Unit};
+use super::keys::{BUDGET, TOP};
+use super::section::{Notes, Section};
+use super::{BudgetConfig, Config, ConfigError, DataConfig};
 use crate::bytes::{Bytes, ParseBytesError, printable};
 
 /// The most that a run file may have; thousands of layers fit.
 const MAX_FILE: Bytes = Bytes(1 << 20);
 
 impl Config {
-    /// Reads a run from a file. A relative `data.text` is found from the file's folder and
+    /// Reads a run from a file. A relative path in `[data]` is found from the file's folder and
     /// becomes absolute, so that the run means the same wherever it is written to.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
@@ -30,8 +36,8 @@ impl Config {
             return Err(ConfigError::TooLarge { file, limit: MAX_FILE });
         }
         let mut config = Self::from_toml(utf8(&bytes, &file)?, &file)?;
-        if let Some(text) = &mut config.data.text {
-            *text = beside(path, text);
+        if let Some(named) = config.data.path_mut() {
+            *named = beside(path, named);
         }
         Ok(config)
     }
@@ -96,34 +102,18 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
 /// What the file says; where it errs or says nothing, the default.
 fn config<'t>(table: &'t DeTable<'t>, notes: &mut Notes<'t>) -> Config {
     let top = Section::open(table, 0, "the run".to_owned(), TOP, notes);
-    let default = Config::left_out();
-    Config {
-        seed: top.integer("seed", 0..=u64::MAX, notes).unwrap_or(default.seed),
-        data: data(&top, default.data, notes),
-        layers: layers(&top, notes),
-        train: train(&top, default.train, notes),
-        budget: budget(&top, default.budget, notes),
-    }
+    let seed = top.integer("seed", 0..=u64::MAX, notes).unwrap_or(1);
+    // Without known data, nothing is said about what does not fit it.
+    let data = data::data(&top, notes);
+    let train = train::train(&top, data.as_ref(), notes);
+    let layers = layers::layers(&top, data.as_ref(), train.carry_state, notes);
+    let budget = budget(&top, notes);
+    Config { seed, data: data.unwrap_or_else(DataConfig::left_out), layers, train, budget }
 }
 
-fn data<'t>(top: &Section<'t>, default: DataConfig, notes: &mut Notes<'t>) -> DataConfig {
-    let Some(data) = top.section("data", DATA, notes) else {
-        return default;
-    };
-    let units = [Unit::Char, Unit::Byte].map(|unit| (unit.name(), unit));
-    let validation = data.float64("validation", Interval::FromZeroToBelowOne, notes);
-    DataConfig {
-        text: data.text("text", notes).map(Into::into),
-        unit: data.choice("unit", &units, notes).unwrap_or(default.unit),
-        validation: validation.unwrap_or(default.validation),
-    }
-}
-
-fn budget<'t>(top: &Section<'t>, default: BudgetConfig, notes: &mut Notes<'t>) -> BudgetConfig {
-    let Some(budget) = top.section("budget", BUDGET, notes) else {
-        return default;
-    };
-    let memory = budget.value("memory");
+fn budget<'t>(top: &Section<'t>, notes: &mut Notes<'t>) -> BudgetConfig {
+    let budget = top.section("budget", BUDGET, notes);
+    let memory = budget.and_then(|budget| budget.value("memory"));
     BudgetConfig { memory: memory.and_then(|value| size(value, notes)) }
 }
 
@@ -140,68 +130,4 @@ fn size<'t>(value: &'t Spanned<DeValue<'t>>, notes: &mut Notes<'t>) -> Option<By
     let wrong = |error| format!("`memory` is not a size: {error}");
     let mut say = |error| notes.say(value.span().start, wrong(error));
     text.parse().map_err(|error: ParseBytesError| say(error)).ok()
-}
-
-fn train<'t>(top: &Section<'t>, default: TrainConfig, notes: &mut Notes<'t>) -> TrainConfig {
-    let Some(train) = top.section("train", TRAIN, notes) else {
-        return default;
-    };
-    let batch = train.count("batch", notes);
-    let accumulate = train.count("accumulate", notes);
-    // A batch that is left out has its default; one that is wrong has been noted already.
-    let whole = batch.or_else(|| train.value("batch").is_none().then_some(default.batch));
-    if let (Some(batch), Some(accumulate), Some(at)) = (whole, accumulate, train.value("accumulate"))
-        && !batch.is_multiple_of(accumulate)
-    {
-        notes.say(at.span().start, does_not_divide(batch, accumulate));
-    }
-    TrainConfig {
-        batch: batch.unwrap_or(default.batch),
-        window: train.count("window", notes).unwrap_or(default.window),
-        accumulate: accumulate.unwrap_or(default.accumulate),
-        steps: train.integer("steps", 1..=u64::MAX, notes).unwrap_or(default.steps),
-        optimizer: train.value("optimizer").and_then(|value| optimizer(value, notes)).unwrap_or(default.optimizer),
-        clip_norm: train.float32("clip_norm", Interval::Positive, notes),
-        report_every: train.count("report_every", notes).unwrap_or(default.report_every),
-    }
-}
-
-/// The defaults of `torch.optim`. A run that names no optimizer has a greater learning rate.
-fn optimizer<'t>(value: &'t Spanned<DeValue<'t>>, notes: &mut Notes<'t>) -> Option<OptimizerConfig> {
-    use Interval::{FromZeroToBelowOne, NotNegative, Positive};
-    let (given, word) = Section::typed("optimizer", "an optimizer", value, OPTIMIZERS, notes)?;
-    let learning_rate = given.float32("learning_rate", NotNegative, notes).unwrap_or(1e-3);
-    let weight_decay = given.float32("weight_decay", NotNegative, notes);
-    let betas = given.pair("betas", FromZeroToBelowOne, notes).unwrap_or([0.9, 0.999]);
-    let eps = given.float32("eps", Positive, notes).unwrap_or(1e-8);
-    let momentum = given.float32("momentum", FromZeroToBelowOne, notes).unwrap_or(0.0);
-    match word? {
-        "adamw" => {
-            let weight_decay = weight_decay.unwrap_or(0.01);
-            Some(OptimizerConfig::AdamW { learning_rate, betas, eps, weight_decay })
-        }
-        _ => {
-            let weight_decay = weight_decay.unwrap_or(0.0);
-            Some(OptimizerConfig::Sgd { learning_rate, momentum, weight_decay })
-        }
-    }
-}
-
-fn does_not_divide(batch: u32, accumulate: u32) -> String {
-    let divisors = divisors_near(batch, accumulate);
-    let list: Vec<_> = divisors.iter().map(u32::to_string).collect();
-    let list = list.join(", ");
-    format!("`accumulate` is {accumulate}, which does not divide `batch`, {batch}; {list} would")
-}
-
-/// The divisors of `n`, or the dozen nearest to `wanted`, in their order.
-fn divisors_near(n: u32, wanted: u32) -> Vec<u32> {
-    const MOST: usize = 12;
-    let small = (1..=n.isqrt()).filter(|d| n.is_multiple_of(*d));
-    let mut divisors: Vec<u32> = small.flat_map(|d| [d, n / d]).collect();
-    divisors.sort_by_key(|d| (d.abs_diff(wanted), *d));
-    divisors.dedup();
-    divisors.truncate(MOST);
-    divisors.sort_unstable();
-    divisors
 }

@@ -1,0 +1,23 @@
+// dx[clamp(lengths[b], 1, time) - 1, b, f] = dy[b, f], and 0 elsewhere, elements as they are stored
+
+struct Params { len: u32, time: u32, rows: u32, cols: u32 } // len: elements of dx
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> dy: array<Bits>; // (rows, cols)
+@group(0) @binding(1) var<storage, read_write> lengths: array<u32>; // (rows)
+@group(0) @binding(2) var<storage, read_write> dx: array<Bits>; // (time, rows, cols)
+
+@compute @workgroup_size(256)
+fn row_ends_gradient(
+    @builtin(workgroup_id) w: vec3<u32>,
+    @builtin(num_workgroups) n: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (w.y * n.x + w.x) * 256u + lane;
+    if i >= p.len { return; }
+    let of_step = p.rows * p.cols;
+    let at = i % of_step;
+    var slope = Bits(0);
+    if i / of_step == clamp(lengths[at / p.cols], 1u, p.time) - 1u { slope = dy[at]; }
+    dx[i] = slope;
+}

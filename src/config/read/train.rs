@@ -1,0 +1,116 @@
+//! Reads `[train]`.
+
+use super::super::keys::TRAIN;
+use super::super::section::{Interval, Notes, Section};
+use super::super::{DataConfig, Length, OptimizerConfig, ScheduleConfig, Source, TrainConfig};
+use super::{optimizer, schedule};
+
+/// How the run learns from `data`, of which `None` is not known.
+pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mut Notes<'t>) -> TrainConfig {
+    let default = data.map_or_else(|| TrainConfig::left_out(&DataConfig::left_out()), TrainConfig::left_out);
+    let Some(train) = top.section("train", TRAIN, notes) else {
+        return default;
+    };
+    let (batch, accumulate) = batch(&train, default.batch, notes);
+    let given = train.value("optimizer");
+    // An optimizer that is left out has its default; one that is wrong fits everything.
+    let optimizer = given.map_or(Some(default.optimizer.clone()), |value| optimizer::optimizer(value, notes));
+    TrainConfig {
+        batch: batch.unwrap_or(default.batch),
+        window: window(&train, data, notes).unwrap_or(default.window),
+        accumulate: accumulate.unwrap_or(default.accumulate),
+        length: length(&train, notes).unwrap_or(default.length),
+        report_every: train.count("report_every", notes).unwrap_or(default.report_every),
+        evaluate_every: train.integer("evaluate_every", 1..=u64::MAX, notes),
+        clip_norm: train.float32("clip_norm", Interval::Positive, notes),
+        clip_value: train.float32("clip_value", Interval::Positive, notes),
+        carry_state: carry_state(&train, data, notes).unwrap_or(default.carry_state),
+        loss: optimizer::loss(&train, data, notes).unwrap_or(default.loss),
+        schedule: fitting_schedule(&train, optimizer.as_ref(), data, notes),
+        optimizer: optimizer.unwrap_or(default.optimizer),
+        warmup: train.integer("warmup", 0..=u64::MAX, notes).unwrap_or(default.warmup),
+        groups: optimizer::groups(&train, notes),
+    }
+}
+
+fn batch<'t>(train: &Section<'t>, default: u32, notes: &mut Notes<'t>) -> (Option<u32>, Option<u32>) {
+    let batch = train.count("batch", notes);
+    let accumulate = train.count("accumulate", notes);
+    // A batch that is left out has its default; one that is wrong has been noted already.
+    let whole = batch.or_else(|| train.value("batch").is_none().then_some(default));
+    if let (Some(batch), Some(accumulate)) = (whole, accumulate)
+        && !batch.is_multiple_of(accumulate)
+    {
+        notes.say(train.at("accumulate"), does_not_divide(batch, accumulate));
+    }
+    (batch, accumulate)
+}
+
+fn window<'t>(train: &Section<'t>, data: Option<&DataConfig>, notes: &mut Notes<'t>) -> Option<u32> {
+    let window = train.count("window", notes)?;
+    if let Some(data) = data.filter(|data| matches!(data.source, Source::Table { .. } | Source::Idx { .. })) {
+        let source = data.source.type_name();
+        let message = format!("`window` is for data that goes on in time; each example of type `{source}` is whole");
+        notes.say(train.at("window"), message);
+    }
+    Some(window)
+}
+
+fn length<'t>(train: &Section<'t>, notes: &mut Notes<'t>) -> Option<Length> {
+    let steps = train.integer("steps", 1..=u64::MAX, notes).map(Length::Steps);
+    let epochs = train.integer("epochs", 1..=u64::MAX, notes).map(Length::Epochs);
+    if train.value("steps").is_some() && train.value("epochs").is_some() {
+        let message = "`steps` and `epochs` both say when the run ends; wanted only one of them";
+        notes.say(train.at("steps").max(train.at("epochs")), message.to_owned());
+    }
+    steps.or(epochs)
+}
+
+fn carry_state<'t>(train: &Section<'t>, data: Option<&DataConfig>, notes: &mut Notes<'t>) -> Option<bool> {
+    let carry_state = train.boolean("carry_state", notes)?;
+    if let Some(data) = data.filter(|_| carry_state) {
+        let message = if data.is_without_time() {
+            format!("`carry_state` is for sequences; an example of type `{}` is none", data.source.type_name())
+        } else if data.shuffle {
+            "`carry_state` is for examples that go on where the last ones ended; \
+             wanted `shuffle = false` in `[data]`"
+                .to_owned()
+        } else {
+            return Some(carry_state);
+        };
+        notes.say(train.at("carry_state"), message);
+    }
+    Some(carry_state)
+}
+
+fn fitting_schedule<'t>(
+    train: &Section<'t>,
+    optimizer: Option<&OptimizerConfig>,
+    data: Option<&DataConfig>,
+    notes: &mut Notes<'t>,
+) -> ScheduleConfig {
+    let Some(read) = train.value("schedule").and_then(|value| schedule::schedule(value, notes)) else {
+        return ScheduleConfig::Constant;
+    };
+    schedule::check(&read, train, optimizer, data, notes);
+    read.0
+}
+
+fn does_not_divide(batch: u32, accumulate: u32) -> String {
+    let divisors = divisors_near(batch, accumulate);
+    let list: Vec<_> = divisors.iter().map(u32::to_string).collect();
+    let list = list.join(", ");
+    format!("`accumulate` is {accumulate}, which does not divide `batch`, {batch}; {list} would")
+}
+
+/// The divisors of `n`, or the dozen nearest to `wanted`, in their order.
+fn divisors_near(n: u32, wanted: u32) -> Vec<u32> {
+    const MOST: usize = 12;
+    let small = (1..=n.isqrt()).filter(|d| n.is_multiple_of(*d));
+    let mut divisors: Vec<u32> = small.flat_map(|d| [d, n / d]).collect();
+    divisors.sort_by_key(|d| (d.abs_diff(wanted), *d));
+    divisors.dedup();
+    divisors.truncate(MOST);
+    divisors.sort_unstable();
+    divisors
+}

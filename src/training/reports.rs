@@ -1,0 +1,34 @@
+//! What a session says of its steps and of held-out data.
+
+/// What a step did. Plain numbers: nothing of the computation is kept alive by them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Which step, counted from 1.
+    pub step: u64,
+    /// The loss of its batch, before the update.
+    pub loss: f32,
+    /// The step size.
+    pub learning_rate: f32,
+    /// The gradients' global norm, before clipping.
+    pub grad_norm: f32,
+    /// Valid targets of the batch.
+    pub tokens: u64,
+}
+
+/// Losses summed over held-out data.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// The sum.
+    pub total: f64,
+    /// Over how many valid targets.
+    pub tokens: u64,
+    /// What the sum is divided by for a mean: those, each with the weight of its class.
+    pub weight: f64,
+}
+
+impl Evaluation {
+    /// The mean, in the loss's own unit (nats for cross-entropy); `None` of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.total / self.weight)
+    }
+}
