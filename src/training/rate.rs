@@ -13,9 +13,9 @@ const LEAST_CHANGE: f64 = 1e-8;
 ///
 /// A schedule advances once an update, as where `scheduler.step()` of PyTorch is called after each
 /// batch, or once in `every` updates, as where it is called after each epoch of `every` batches.
-/// With warm-up of W updates it begins W updates later, and update `s` from 0 before that takes
-/// `(s + 1) / (W + 1)` of what the schedule begins with: `SequentialLR` of
-/// `LinearLR(1 / (W + 1), 1, W)` and the schedule.
+/// With warm-up of W updates it begins W updates later, from its own step 0, and update `s` from 0
+/// before that takes `(s + 1) / W` of the optimizer's step size: `LinearLR(1 / W, 1, W - 1)`, and the
+/// schedule after W updates of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// What the step size goes along.
@@ -242,11 +242,13 @@ impl Schedule {
     /// What update `step`, counted from 0, is made with, where `base` is the optimizer's step size.
     #[allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
     pub fn at(&self, step: u64, base: f32, state: &PlateauState) -> Rate {
-        let warmup = u64::from(self.warmup);
-        let t = step.saturating_sub(warmup) / u64::from(self.every.max(1));
-        let (lr, momentum) = self.curve.at(t, base.into(), state);
-        let share = if step < warmup { (step + 1) as f64 / (warmup + 1) as f64 } else { 1.0 };
-        Rate { learning_rate: (lr * share) as f32, momentum: momentum.map(|m| m as f32) }
+        let (base, warmup) = (f64::from(base), u64::from(self.warmup));
+        let (lr, momentum) = if step < warmup {
+            (base * (step + 1) as f64 / warmup as f64, None)
+        } else {
+            self.curve.at((step - warmup) / u64::from(self.every.max(1)), base, state)
+        };
+        Rate { learning_rate: lr as f32, momentum: momentum.map(|m| m as f32) }
     }
 
     /// Takes note of a validation loss, which a plateau goes by.

@@ -66,7 +66,7 @@ def schedules():
 
     def warmed(o):
         return lrs.SequentialLR(
-            o, [lrs.LinearLR(o, 1 / 5, 1, 4), lrs.CosineAnnealingLR(o, 10, 0.0625)], milestones=[4]
+            o, [lrs.LinearLR(o, 1 / 4, 1, 3), lrs.CosineAnnealingLR(o, 10, 0.0625)], milestones=[4]
         )
 
     cases = {

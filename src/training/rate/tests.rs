@@ -69,8 +69,8 @@ fn a_loss_that_is_no_number_is_no_better_than_any() {
 fn every_counts_updates_and_one_cycle_stays_at_its_end() {
     let state = PlateauState::default();
     let schedule = Schedule { every: 5, warmup: 2, ..Curve::Exponential { gamma: 0.5 }.into() };
-    let rates = [2, 6, 7, 12].map(|step| schedule.at(step, 1.0, &state).learning_rate);
-    assert_eq!(rates, [1.0, 1.0, 0.5, 0.25]);
+    let rates = [0, 1, 2, 6, 7, 12].map(|step| schedule.at(step, 1.0, &state).learning_rate);
+    assert_eq!(rates, [0.5, 1.0, 1.0, 1.0, 0.5, 0.25]);
     let cycle = Schedule::from(Curve::one_cycle(0.5, 20));
     assert_eq!(cycle.at(19, 1.0, &state), cycle.at(1000, 1.0, &state));
     for pct_start in [0.0, 1.0 / 20.0, 1.0] {
@@ -78,6 +78,16 @@ fn every_counts_updates_and_one_cycle_stays_at_its_end() {
         let odd = Schedule::from(Curve::OneCycle(OneCycle { pct_start, three_phase: pct_start < 1.0, ..cycle }));
         assert!((0..25).all(|step| odd.at(step, 1.0, &state).learning_rate.is_finite()), "{pct_start}");
     }
+}
+
+#[test]
+fn warm_up_rises_to_the_optimizers_rate_whatever_the_schedule_begins_with() {
+    let state = PlateauState::default();
+    let schedule = Schedule { warmup: 4, ..Curve::one_cycle(0.5, 20).into() };
+    let rates = [0, 1, 2, 3].map(|step| schedule.at(step, 1.0, &state));
+    assert_eq!(rates.map(|r| r.learning_rate), [0.25, 0.5, 0.75, 1.0]);
+    assert!(rates.iter().all(|r| r.momentum.is_none()), "the momentum is not cycled before the cycle: {rates:?}");
+    assert_eq!(schedule.at(4, 1.0, &state), Schedule { warmup: 0, ..schedule }.at(0, 1.0, &state));
 }
 
 #[test]
