@@ -7,7 +7,7 @@
 use crate::engine::{Engine, EngineError, Held};
 use crate::ids::{SlotId, ValueId};
 use crate::ops::Lowering;
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, Placed, Plan};
 use crate::schedule::touched;
 use crate::tensor::{DType, TensorType};
 
@@ -19,8 +19,8 @@ pub struct Host {
     plan: Plan,
     arenas: Vec<Vec<u8>>,
     read: Vec<Vec<u8>>,
-    /// For each step, the places whose content is not needed after it.
-    dying: Vec<Vec<Place>>,
+    /// For each step, the tenants whose content is not needed after it.
+    dying: Vec<Vec<usize>>,
 }
 
 impl Host {
@@ -34,10 +34,10 @@ impl Host {
         }
         let mut dying = vec![Vec::new(); plan.schedule.steps.len()];
         let spans = touched(&plan.schedule.steps);
-        for placed in &plan.tenants {
+        for (i, placed) in plan.tenants.iter().enumerate() {
             let last = placed.tenant.values.iter().filter_map(|v| spans.get(v)).map(|s| s.end).max();
             if let Some(last) = last {
-                dying[last as usize - 1].push(placed.place);
+                dying[last as usize - 1].push(i);
             }
         }
         Self { plan, arenas, read: Vec::new(), dying }
@@ -137,10 +137,12 @@ impl Host {
     /// Outputs of the same node may already lie in bytes that died within it; those stay.
     fn poison(&mut self, last: usize, node: crate::ids::NodeId, from: usize) {
         let own = (from..=last).rev().take_while(|&s| self.plan.schedule.steps[s].node == node);
-        let dead: Vec<Place> = own.flat_map(|s| self.dying[s].clone()).collect();
-        let outputs = self.plan.graph[node].site.outputs.clone();
-        let alive: Vec<Place> =
-            outputs.iter().filter_map(|&o| self.plan.value(o, 0)).filter(|p| !dead.contains(p)).collect();
+        let dead: Vec<&Placed> = own.flat_map(|s| &self.dying[s]).map(|&i| &self.plan.tenants[i]).collect();
+        // Told by who lies there, for an output may have the very place of an input that died.
+        let outputs = self.plan.graph[node].site.outputs.iter();
+        let outlives = |o: &&ValueId| !dead.iter().any(|d| d.tenant.values.contains(o));
+        let alive: Vec<Place> = outputs.filter(outlives).filter_map(|&o| self.plan.value(o, 0)).collect();
+        let dead: Vec<Place> = dead.into_iter().map(|d| d.place).collect();
         for place in dead {
             let meets = |a: &Place| {
                 a.arena == place.arena && a.offset < place.offset + place.bytes && place.offset < a.offset + a.bytes
