@@ -172,6 +172,16 @@ impl Training {
                     .into(),
             ));
         }
+        if self.lengths && !self.network.is_sequence() {
+            return Err(Error::Input("rows have lengths, but the task has no time; leave out `lengths`".into()));
+        }
+        if self.sample && !self.carry_state {
+            return Err(Error::Input(
+                "text is written a step at a time, each from the state of the one before; \
+                 set `carry_state`, or leave out `sample`"
+                    .into(),
+            ));
+        }
         if let Network::Layers { model, task } = &self.network {
             if model.layers.is_empty() {
                 return Err(Error::Input("the model has no layers".into()));
