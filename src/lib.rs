@@ -45,11 +45,12 @@ pub mod training;
 pub use bytes::Bytes;
 pub use device::Device;
 pub use error::Error;
+pub use ids::ValueId;
 pub use nn::Model;
 pub use plan::Plan;
 pub use target::Target;
 pub use text::{Streams, Text, Unit};
-pub use training::{Batch, Optimizer, Sampling, Session, Task, Training, Writer};
+pub use training::{Batch, Custom, Data, Optimizer, Sampling, Session, Task, Training, Writer};
 
 /// The library's example there must compile.
 #[cfg(doctest)]

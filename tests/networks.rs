@@ -475,7 +475,7 @@ fn every_loss_is_learnt_on_the_device() {
     let device = &device();
     for (task, batch) in tasks() {
         let training = Training {
-            optimizer: Optimizer::adamw(1e-2),
+            optimizer: Optimizer::adamw(3e-2),
             ..Training::new(Model::new().linear(5).tanh().output(), task, 6)
         };
         let (first, last) = losses(Session::new(&training, device).unwrap(), &batch);
@@ -525,7 +525,7 @@ fn class_weights_divide_by_their_sum_over_the_whole_update() {
     let whole = gradients(&training, &batch);
     for accumulate in [1, 2, 3] {
         let split = training.clone().accumulate(accumulate);
-        let report = run(&mut on_host(&split), &[batch.clone()])[0];
+        let report = run(&mut on_host(&split), std::slice::from_ref(&batch))[0];
         assert_eq!(report.tokens, 5);
         close("loss", &[report.loss], &[total / weight], 1e-5);
         for (name, gradient) in gradients(&split, &batch) {

@@ -105,7 +105,8 @@ mod tests {
         assert_eq!(refusal(&op, 6, 6), "adamw: w f32[6] (P) must be f32 and P a multiple of 4");
         assert_eq!(refusal(&op, 8, 12), "adamw: w f32[8] (P) and v f32[12] (P) differ in P");
         assert!(op.outputs(&inputs(8, 8)).is_ok());
-        for elements in [0..6, 4..12, 8..4] {
+        for (start, end) in [(0, 6), (4, 12), (8, 4)] {
+            let elements = std::ops::Range { start, end };
             op.update.ranges = vec![ParameterRange { elements, weight_decay: 0.0, rate_factor: 1.0 }];
             assert!(refusal(&op, 8, 8).contains("ranges rise in multiples of 4 and end within P"));
         }
