@@ -69,6 +69,11 @@ impl Run {
         self.source.text()
     }
 
+    /// Its examples, unless it learns from a text.
+    pub fn examples(&self) -> Option<&Examples> {
+        self.source.examples()
+    }
+
     /// The run as the engine knows it. What is not there to be held out is not planned for.
     ///
     /// # Errors

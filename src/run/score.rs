@@ -1,9 +1,9 @@
-//! How good a model is on data that it has not learnt from.
+//! What a model says of data that it has not learnt from, and how good that is.
 
 use super::{Part, Run};
 use crate::data::{Data, TARGETS};
 use crate::error::Error;
-use crate::nn::Targets;
+use crate::nn::{Targets, Time};
 use crate::text::IGNORE;
 use crate::training::Session;
 
@@ -42,6 +42,41 @@ impl Run {
         }
         Ok(Some(Score { loss, accuracy: (all > 0).then(|| right as f64 / all as f64) }))
     }
+
+    /// What the model predicts of each of the N examples of `part`, in their order: (N, O), or
+    /// (N, T, O) where each step has a target. Numbers are in the units of the file, as if they had
+    /// never been standardised; classes and bits have logits.
+    ///
+    /// # Errors
+    /// A text, which is predicted by writing it; device errors.
+    pub fn predictions(&self, session: &mut Session, part: Part) -> Result<Vec<f32>, Error> {
+        let Some(examples) = self.examples() else {
+            return Err(Error::Input("a text has no examples to predict; a `Writer` goes on with one".into()));
+        };
+        let rows = session.planned().training.micro_batch();
+        let (_, _, time) = self.source.task();
+        let steps = if time == Time::EachStep { examples.parts.train.steps() } else { 1 };
+        let mut all = Vec::new();
+        let mut left = examples.part(part).len();
+        for batch in self.source.once(&self.config, part, rows)? {
+            // The last batch was filled with rows that stand for nothing.
+            let (rows, real) = (rows as usize, left.min(rows as usize));
+            let predicted = row_by_row(&session.predict(&batch)?, steps, rows);
+            all.extend(&predicted[..predicted.len() / rows * real]);
+            left -= real;
+        }
+        if let Some(scaling) = &examples.scaling.targets {
+            scaling.invert(&mut all);
+        }
+        Ok(all)
+    }
+}
+
+/// (T, B, O) as (B, T, O).
+fn row_by_row(x: &[f32], steps: usize, rows: usize) -> Vec<f32> {
+    let width = x.len() / (steps * rows);
+    let of = |row: usize| (0..steps).flat_map(move |t| &x[(t * rows + row) * width..][..width]);
+    (0..rows).flat_map(of).copied().collect()
 }
 
 /// Rows whose greatest logit is their class's, and rows that have a class.
@@ -62,6 +97,9 @@ fn bits_hit(logits: &[f32], bits: &[f32]) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::storage::tests::Scratch;
+    use crate::target::Target;
 
     #[test]
     fn only_what_is_known_counts() {
@@ -69,5 +107,38 @@ mod tests {
         assert_eq!(classes_hit(&logits, &[1, 0, IGNORE], 2), (2, 2));
         assert_eq!(classes_hit(&logits, &[0, 0, 1], 2), (2, 3));
         assert_eq!(bits_hit(&[1.0, -1.0, 3.0], &[1.0, 1.0, f32::NAN]), (1, 2));
+    }
+
+    /// What a model that has learnt nothing says of the seven windows of a test part.
+    fn predicted(predict: &str, standardise: bool, batch: u32) -> Vec<f32> {
+        let folder = Scratch::new();
+        let rows: String = (0..20).map(|i| format!("{i},{}\n", 10 * i)).collect();
+        std::fs::write(folder.path("tide.csv"), format!("a,b\n{rows}")).unwrap();
+        let file = folder.path("tide.csv");
+        let text = format!(
+            "[data]\ntype = 'series'\nfile = '{}'\ninputs = ['a']\ntargets = ['b']\npredict = '{predict}'\n\
+             standardise = {standardise}\nvalidation = 0.0\ntest = 0.5\nworkers = 0\n[[layer]]\ntype = 'rnn'\n\
+             hidden_size = 1\n{}[[layer]]\ntype = 'linear'\n[train]\nbatch = {batch}\nwindow = 3\n",
+            file.display(),
+            if predict == "last" { "[[layer]]\ntype = 'last'\n" } else { "" },
+        );
+        let run = Run::new(Config::from_toml(&text, "run.toml").unwrap()).unwrap();
+        let planned = run.plan(&Target::profile("webgpu-default").unwrap()).unwrap();
+        let mut session = Session::on_host(planned).unwrap();
+        run.predictions(&mut session, Part::Test).unwrap()
+    }
+
+    #[test]
+    fn predictions_do_not_depend_on_the_batch_and_are_in_the_units_of_the_file() {
+        for (predict, len) in [("last", 7), ("each", 21)] {
+            let alone = predicted(predict, false, 1);
+            assert_eq!(alone.len(), len);
+            assert_eq!(predicted(predict, false, 4), alone);
+            // Rows 0 to 9 are learnt from: `b` has mean 45 and deviation 28.7.
+            let standardised = predicted(predict, true, 4);
+            assert_eq!(standardised.len(), len);
+            assert!(standardised.iter().all(|y| (y - 45.0).abs() < 60.0), "{standardised:?}");
+            assert!(standardised.iter().any(|y| y.abs() > 5.0), "{standardised:?}");
+        }
     }
 }

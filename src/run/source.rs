@@ -134,6 +134,14 @@ impl Source {
         }
     }
 
+    /// Its examples, if it is no text.
+    pub fn examples(&self) -> Option<&Examples> {
+        match self {
+            Source::Text(_) => None,
+            Source::Examples(examples) => Some(examples),
+        }
+    }
+
     /// What an example is, as a task knows it.
     pub fn task(&self) -> (Inputs, Targets, Time) {
         let examples = match self {
