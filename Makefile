@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test examples smoke bench lint docs golden clean
+.PHONY: help setup demo test examples fashion words smoke bench lint docs golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,10 +25,19 @@ demo: setup ## Plan the default run, train it, and have it write; takes minutes
 test: setup ## Run the whole test suite
 	$(CARGO) test --workspace
 
-examples: setup ## Run every example
+examples: setup ## Run the examples that take seconds
 	$(CARGO) run --quiet --example dry_run
 	$(CARGO) run --quiet --example mlp
+	$(CARGO) run --quiet --example custom
 	$(CARGO) run --quiet --example char_rnn
+	$(CARGO) run --quiet --example time_series target/time_series.svg
+
+fashion: setup ## Learn Fashion-MNIST, by a perceptron and by an LSTM; takes minutes
+	$(CARGO) run --quiet --release --example fashion_mnist
+	$(CARGO) run --quiet --release --example fashion_mnist examples/fashion_mnist_lstm.toml
+
+words: setup ## Learn a language model of words, and have it write; takes minutes
+	$(CARGO) run --quiet --release --example word_language_model
 
 smoke: setup ## Run every bench once, without measuring
 	$(CARGO) test --quiet --bench '*'
