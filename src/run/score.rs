@@ -22,6 +22,10 @@ impl Run {
     /// # Errors
     /// Device errors.
     pub fn score(&self, session: &mut Session, part: Part) -> Result<Option<Score>, Error> {
+        // A run without this part may have been planned without evaluation.
+        if !self.source.has(&self.config, part)? {
+            return Ok(None);
+        }
         let rows = session.planned().training.micro_batch();
         let once = || self.source.once(&self.config, part, rows);
         let Some(loss) = session.evaluate(once()?)?.mean() else { return Ok(None) };
