@@ -32,7 +32,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     // Weights that do not belong to the model, and a folder that cannot be written to, are found
     // out before the device is put to work.
     if let Some(weights) = &weights {
-        weights.matching(&planned.named_shapes()).map_err(Error::from)?;
+        planned.matching(weights)?;
     }
     let mut folder = Folder::create(&path)?;
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;

@@ -345,3 +345,13 @@ fn an_interrupt_ends_after_a_step_and_saves() {
     assert_eq!(scratch.read("a/metrics.jsonl").lines().count() as u64, steps);
     scratch.run("sample a --length 5", 0);
 }
+
+#[test]
+fn weights_of_a_tied_model_start_another_run_by_either_name_or_both() {
+    let scratch = Scratch::with_run();
+    let tied =
+        RUN.replace("hidden_size = 8", "hidden_size = 4").replace("\"linear\"", "\"linear\"\ntied = \"embedding\"");
+    scratch.write("tied.toml", &tied);
+    scratch.run("train tied.toml --steps 1 --out a", 0);
+    assert_has(&scratch.run("train tied.toml --steps 1 --init a/model.safetensors --out b", 0), &["saved to"]);
+}

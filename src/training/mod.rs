@@ -14,7 +14,7 @@ mod writer;
 use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::storage::NamedShape;
+use crate::storage::{NamedShape, TensorFile};
 use crate::target::Target;
 
 pub use crate::data::{Batch, Data};
@@ -238,6 +238,28 @@ impl Planned {
     pub fn named_shapes(&self) -> Vec<NamedShape> {
         let parameters = self.handles.parameters.iter();
         parameters.map(|p| (p.name.clone(), p.ty.shape.iter().map(|&d| d.into()).collect())).collect()
+    }
+
+    /// The numbers of every parameter, in the model's order, from a file that holds exactly these, by
+    /// name; of one that the model has in two places, either name or both.
+    ///
+    /// # Errors
+    /// Missing, surplus and misshapen tensors, all named; two names of one parameter with different
+    /// numbers.
+    pub fn matching(&self, file: &TensorFile) -> Result<Vec<Vec<f32>>, Error> {
+        let mut file = file.clone();
+        for (alias, of) in &self.handles.aliases {
+            let Some(second) = file.tensors.remove(alias) else { continue };
+            let first = file.tensors.entry(of.clone()).or_insert_with(|| second.clone());
+            if *first != second {
+                let path = file.path.display();
+                return Err(Error::Input(format!(
+                    "{path}: `{alias}` and `{of}` are one parameter of this model, and the file has different numbers \
+                     for them"
+                )));
+            }
+        }
+        Ok(file.matching(&self.named_shapes())?)
     }
 
     /// Whether the plan exceeds no limit.

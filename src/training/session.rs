@@ -296,22 +296,9 @@ impl Session {
     /// in two places, either name or both.
     ///
     /// # Errors
-    /// Missing, surplus and misshapen tensors, all named; two names of one parameter with different
-    /// numbers; device errors.
+    /// As [`Planned::matching`]; device errors.
     pub fn load(&mut self, file: &TensorFile) -> Result<(), Error> {
-        let mut file = file.clone();
-        for (alias, of) in &self.planned.handles.aliases {
-            let Some(second) = file.tensors.remove(alias) else { continue };
-            let first = file.tensors.entry(of.clone()).or_insert_with(|| second.clone());
-            if *first != second {
-                let path = file.path.display();
-                return Err(Error::Input(format!(
-                    "{path}: `{alias}` and `{of}` are one parameter of this model, and the file has different numbers \
-                     for them"
-                )));
-            }
-        }
-        let numbers = file.matching(&self.planned.named_shapes())?;
+        let numbers = self.planned.matching(file)?;
         self.set_parameters(&numbers)
     }
 
