@@ -82,7 +82,7 @@ pub enum Source {
         target: TargetKind,
         /// How many ids there are, if the inputs are ids; `None`: they are numbers.
         vocabulary: Option<u32>,
-        /// What a sequence has as its target; `None`: what the shape of `targets` says.
+        /// What a sequence has as its target; `None`: examples are no sequences.
         predict: Option<Predict>,
     },
 }

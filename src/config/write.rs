@@ -59,7 +59,7 @@ fn data_block(data: &DataConfig) -> String {
                 + &optional("lengths", lengths.as_deref().map(quoted), "all sequences are equally long")
                 + &entry("target", quoted(target.name()))
                 + &optional("vocabulary", *vocabulary, "the inputs are numbers")
-                + &optional("predict", predict.map(|p| quoted(p.name())), "what the shape of the targets says")
+                + &optional("predict", predict.map(|p| quoted(p.name())), "examples are no sequences")
         }
     };
     let test = match data.source {
