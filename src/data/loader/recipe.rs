@@ -121,7 +121,11 @@ impl Cursor {
         };
         let start = usize::try_from(in_epoch).expect("batches are fewer than examples") * self.recipe.loading.batch;
         let end = order.len().min(start.saturating_add(self.recipe.loading.batch));
-        let batch = self.recipe.batch(epoch, &order[start..end]);
+        let mut batch = self.recipe.batch(epoch, &order[start..end]);
+        // What is carried from the end of the examples does not go on at their beginning.
+        if in_epoch == 0 {
+            batch.reset = vec![true; self.recipe.loading.batch];
+        }
         self.epoch = Some((epoch, order));
         batch
     }

@@ -171,3 +171,12 @@ fn what_cannot_be_loaded_is_refused() {
     assert!(refused(PLAIN, flip("input")).contains("did you mean `inputs`?"));
     assert!(refused(PLAIN, flip(TARGETS)).contains("which holds ids"));
 }
+
+#[test]
+fn state_starts_anew_with_each_epoch() {
+    let data = Dataset::new(vec![Field::inputs(&[1], Values::Numbers(vec![0.0; 5]))]).unwrap();
+    let loading = Loading { batch: 2, shuffle: false, seed: 1, workers: 1, last: LastBatch::Pad, epochs: Some(2) };
+    let resets: Vec<Vec<bool>> = Loader::new(data, loading, Vec::new()).unwrap().map(|batch| batch.reset).collect();
+    let epoch = [vec![true; 2], vec![], vec![]];
+    assert_eq!(resets, [epoch.clone(), epoch].concat());
+}
