@@ -23,14 +23,15 @@ fn main() {
             let run = Run::new(Config::default_run()).expect("the default run has a text");
             let planned = run.plan(device.target()).expect("the default run can be planned");
             let mut session = Session::start(planned, &device).expect("the default run fits");
-            let mut streams = run.streams().expect("the embedded text is long enough");
+            let mut batches = run.batches().expect("the embedded text is long enough");
             let mut group = criterion.benchmark_group("training step");
-            group.throughput(Throughput::Elements(streams.window_at(0).valid.into()));
+            let units = run.config.train.batch * run.config.train.window;
+            group.throughput(Throughput::Elements(units.into()));
             group.bench_function("default run", |bencher| {
                 bencher.iter_custom(|steps| {
                     let started = Instant::now();
                     for _ in 0..steps {
-                        session.step(&streams.next_window().into()).expect("the device trains");
+                        session.step(&batches.next().expect("a stream has no end")).expect("the device trains");
                     }
                     session.finish().expect("the device answers");
                     started.elapsed()

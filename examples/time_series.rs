@@ -17,7 +17,8 @@ use plimsoll::{Bytes, Device, Error, Session};
 const FIRST_YEAR: f64 = 1950.0;
 
 fn main() -> Result<(), Error> {
-    let run = Run::new(Config::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/time_series.toml").as_ref())?)?;
+    let config = Config::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/time_series.toml").as_ref())?;
+    let run = Run { predict: true, ..Run::new(config)? };
     let device = Device::open()?;
     let planned = run.plan(device.target())?;
     println!("{}: planned {}", device.target().name, Bytes(planned.plan.planned_bytes()).exact());

@@ -8,7 +8,9 @@ mod sessions;
 
 use plimsoll::nn::{Answer, Builder, Cell, Count, Field, Init, LayerError, LayerKind, Loss, Model, Recurrent, Values};
 use plimsoll::ops::Function;
+use plimsoll::target::Target;
 use plimsoll::text::IGNORE;
+use plimsoll::training::rate::Curve;
 use plimsoll::training::{Batch, Custom, Data, Optimizer, ParameterGroup, Session, Task, Training};
 use sessions::{
     bits, check_by_differences, close, device, file, gradients, mistake, noise, on_host, parameter_bits, parameters,
@@ -541,4 +543,46 @@ fn two_layers_of_one_name_are_refused() {
     model.layers[1].name = "linear".into();
     let error = mistake(&Training::new(model, Task::regression(3, 2), 6));
     assert!(error.contains("layer `linear`: another layer has this name"), "{error}");
+}
+
+#[test]
+fn evaluation_counts_the_predictions_that_are_right() {
+    let x: Vec<f32> = (0..6 * 3).map(|i| (i as f32 * 0.7).sin()).collect();
+    let classes = Training { predict: true, ..Training::new(Model::new().output(), Task::classification(3, 4), 6) };
+    let mut session = on_host(&classes);
+    let batch = Batch::classes(x.clone(), vec![0, 1, 2, 3, IGNORE, 1]);
+    let logits = session.predict(&batch).unwrap();
+    let guess = |row: &[f32]| (0u32..).zip(row).max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+    let wanted: Vec<u32> = logits.chunks(4).map(guess).collect();
+    // All right, but for one that is wrong and one that there is nothing to say of.
+    let mut targets = wanted.clone();
+    (targets[2], targets[4]) = ((wanted[2] + 1) % 4, IGNORE);
+    let found = session.evaluate([Batch::classes(x.clone(), targets)]).unwrap();
+    assert_eq!((found.hits, found.tokens, found.accuracy()), (Some(4), 5, Some(0.8)));
+
+    let bits = Training { predict: true, ..Training::new(Model::new().output(), Task::bits(3, 2), 6) };
+    let mut session = on_host(&bits);
+    let logits = session.predict(&Batch::numbers(x.clone(), vec![0.0; 12])).unwrap();
+    let mut targets: Vec<f32> = logits.iter().map(|&l| f32::from(u8::from(l > 0.0))).collect();
+    (targets[0], targets[5]) = (1.0 - targets[0], f32::NAN);
+    let found = session.evaluate([Batch::numbers(x.clone(), targets)]).unwrap();
+    assert_eq!((found.hits, found.tokens), (Some(10), 11));
+
+    let numbers = Training::new(Model::new().output(), Task::regression(3, 2), 6);
+    assert_eq!(on_host(&numbers).evaluate([Batch::numbers(x, vec![0.0; 12])]).unwrap().hits, None);
+}
+
+#[test]
+fn a_groups_own_rate_is_refused_where_the_schedule_is_no_factor() {
+    let group = ParameterGroup { parameters: vec!["*.bias".into()], learning_rate: Some(0.1), weight_decay: None };
+    let with = |curve: Curve| Training {
+        groups: vec![group.clone()],
+        schedule: curve.into(),
+        ..Training::new(Model::new().output(), Task::regression(3, 2), 6)
+    };
+    let plan = |curve| with(curve).plan(&Target::profile("webgpu-default").unwrap()).map(|_| ());
+    assert!(plan(Curve::Cosine { steps: 9, eta_min: 0.0 }).is_ok());
+    for curve in [Curve::Cosine { steps: 9, eta_min: 0.1 }, Curve::one_cycle(0.1, 9)] {
+        assert!(plan(curve).unwrap_err().to_string().contains("does not scale all rates alike"));
+    }
 }

@@ -7,7 +7,7 @@ use super::LayerError;
 use super::builder::Builder;
 use super::fields::{Count, Field, Values};
 use super::model::Model;
-use super::task::Task;
+use super::task::{Task, Time};
 use crate::data::{INPUTS, TARGETS};
 use crate::ids::ValueId;
 
@@ -115,6 +115,13 @@ impl Network {
         match self {
             Network::Layers { model, task } => {
                 let prediction = model.write(builder, values.field(INPUTS)?, task)?;
+                let ty = &builder.graph[prediction].ty;
+                if task.time == Time::WholeSequence && ty.shape.len() != 2 {
+                    return Err(builder.error(format!(
+                        "its output is {ty} (T, B, F), and each sequence has one target (B, F); end with a layer of \
+                         type `last`, or give each step a target (`predict = \"each\"`)"
+                    )));
+                }
                 builder.enter("loss");
                 let loss = task.write_loss(builder, prediction, values.field(TARGETS)?)?;
                 Ok(Answer { prediction, loss })

@@ -51,6 +51,9 @@ impl Cell {
     }
 }
 
+/// Stacked layers that anyone could want; each is planned timestep by timestep.
+const MOST_LAYERS: u32 = 1024;
+
 /// A recurrent layer, or a stack of them; the names are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recurrent {
@@ -90,6 +93,9 @@ impl Recurrent {
         let fail = |reason: String| Err(builder.error(reason));
         if self.hidden_size == 0 || self.layers == 0 {
             return fail("`hidden_size` and `layers` must be at least 1".into());
+        }
+        if self.layers > MOST_LAYERS {
+            return fail(format!("`layers` is {} and may be at most {MOST_LAYERS}", self.layers));
         }
         if self.bidirectional && builder.carries() {
             return fail(

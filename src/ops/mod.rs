@@ -298,6 +298,7 @@ mod elementwise_loss;
 mod embedding;
 mod fill;
 mod gradient_norm;
+mod hits;
 mod layer_norm;
 mod mask_rows;
 pub mod matmul;
@@ -339,6 +340,7 @@ ops! {
     embedding::EmbeddingGradient,
     fill::Fill,
     gradient_norm::GradientNorm,
+    hits::Hits,
     layer_norm::LayerNorm,
     layer_norm::LayerNormGradient,
     layer_norm::LayerNormWeightGradient,

@@ -52,6 +52,8 @@ pub struct Run {
     pub config: Config,
     /// What is learnt from.
     pub source: Source,
+    /// Whether [`Run::predictions`] will be asked for, which the plan has to know.
+    pub predict: bool,
 }
 
 impl Run {
@@ -61,7 +63,7 @@ impl Run {
     /// Data that cannot be read, or has nothing to learn from.
     pub fn new(config: Config) -> Result<Self, Error> {
         let source = Source::read(&config)?;
-        Ok(Self { config, source })
+        Ok(Self { config, source, predict: false })
     }
 
     /// Its text, if that is what it learns from.
@@ -87,7 +89,13 @@ impl Run {
         training.lengths = self.source.has_lengths();
         training.evaluate =
             self.source.has(&self.config, Part::Validation)? || self.source.has(&self.config, Part::Test)?;
-        training.predict = training.evaluate && self.source.text().is_none();
+        training.predict = self.predict;
+        // More reports than there are steps would only make the buffer they come back through larger.
+        training.report_every = training.report_every.min(crate::ops::clamp(self.steps()?.max(1)));
+        if training.carry_state && matches!(self.config.data.source, crate::config::Source::Series { .. }) {
+            let reason = "`carry_state` is set, and windows of a series overlap: none begins where another ended";
+            return Err(Error::Input(reason.into()));
+        }
         if self.config.train.evaluate_every.is_some() && !self.source.has(&self.config, Part::Validation)? {
             let reason = "`evaluate_every` is set and no validation part is held out: set `validation` in `[data]`";
             return Err(Error::Input(reason.into()));
@@ -192,7 +200,7 @@ mod tests {
         config.data.validation = validation;
         (config.train.batch, config.train.window) = (batch, 3);
         let text = Text::from_bytes(text.as_bytes(), crate::text::Unit::Char, "test").unwrap();
-        Run { config, source: Source::Text(text) }
+        Run { config, source: Source::Text(text), predict: false }
     }
 
     fn validation(run: &Run) -> Vec<Batch> {

@@ -1,10 +1,8 @@
 //! What a model says of data that it has not learnt from, and how good that is.
 
 use super::{Part, Run};
-use crate::data::{Data, TARGETS};
 use crate::error::Error;
-use crate::nn::{Targets, Time};
-use crate::text::IGNORE;
+use crate::nn::Time;
 use crate::training::Session;
 
 /// How good a model is.
@@ -27,24 +25,8 @@ impl Run {
             return Ok(None);
         }
         let rows = session.planned().training.micro_batch();
-        let once = || self.source.once(&self.config, part, rows);
-        let Some(loss) = session.evaluate(once()?)?.mean() else { return Ok(None) };
-        let (_, targets, _) = self.source.task();
-        if self.text().is_some() || matches!(targets, Targets::Numbers(_)) {
-            return Ok(Some(Score { loss, accuracy: None }));
-        }
-        let (mut right, mut all) = (0u64, 0u64);
-        for batch in once()? {
-            let predicted = session.predict(&batch)?;
-            let (hits, of) = match (batch.field(TARGETS), targets) {
-                (Some(Data::U32(classes)), Targets::Classes(n)) => classes_hit(&predicted, classes, n as usize),
-                (Some(Data::F32(bits)), _) => bits_hit(&predicted, bits),
-                _ => (0, 0),
-            };
-            right += hits;
-            all += of;
-        }
-        Ok(Some(Score { loss, accuracy: (all > 0).then(|| right as f64 / all as f64) }))
+        let found = session.evaluate(self.source.once(&self.config, part, rows)?)?;
+        Ok(found.mean().map(|loss| Score { loss, accuracy: found.accuracy() }))
     }
 
     /// What the model predicts of each of the N examples of `part`, in their order: (N, O), or
@@ -52,7 +34,7 @@ impl Run {
     /// never been standardised; classes and bits have logits.
     ///
     /// # Errors
-    /// A text, which is predicted by writing it; device errors.
+    /// A text, which is predicted by writing it; a run whose [`Run::predict`] is not set; device errors.
     pub fn predictions(&self, session: &mut Session, part: Part) -> Result<Vec<f32>, Error> {
         let Some(examples) = self.examples() else {
             return Err(Error::Input("a text has no examples to predict; a `Writer` goes on with one".into()));
@@ -83,35 +65,12 @@ fn row_by_row(x: &[f32], steps: usize, rows: usize) -> Vec<f32> {
     (0..rows).flat_map(of).copied().collect()
 }
 
-/// Rows whose greatest logit is their class's, and rows that have a class.
-fn classes_hit(logits: &[f32], classes: &[u32], n: usize) -> (u64, u64) {
-    let known = logits.chunks(n).zip(classes).filter(|(_, class)| **class != IGNORE);
-    let greatest = |row: &[f32]| (0u32..).zip(row).max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i);
-    let hits = known.clone().filter(|(row, class)| greatest(row) == Some(**class)).count();
-    (hits as u64, known.count() as u64)
-}
-
-/// Logits on their bit's side of zero, and bits that are there.
-fn bits_hit(logits: &[f32], bits: &[f32]) -> (u64, u64) {
-    let known = logits.iter().zip(bits).filter(|(_, bit)| !bit.is_nan());
-    let hits = known.clone().filter(|(logit, bit)| (**logit > 0.0) == (**bit > 0.5)).count();
-    (hits as u64, known.count() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
     use crate::storage::tests::Scratch;
     use crate::target::Target;
-
-    #[test]
-    fn only_what_is_known_counts() {
-        let logits = [0.1, 0.9, 2.0, -1.0, 0.0, 1.0];
-        assert_eq!(classes_hit(&logits, &[1, 0, IGNORE], 2), (2, 2));
-        assert_eq!(classes_hit(&logits, &[0, 0, 1], 2), (2, 3));
-        assert_eq!(bits_hit(&[1.0, -1.0, 3.0], &[1.0, 1.0, f32::NAN]), (1, 2));
-    }
 
     /// What a model that has learnt nothing says of the seven windows of a test part.
     fn predicted(predict: &str, standardise: bool, batch: u32) -> Vec<f32> {
@@ -126,7 +85,7 @@ mod tests {
             file.display(),
             if predict == "last" { "[[layer]]\ntype = 'last'\n" } else { "" },
         );
-        let run = Run::new(Config::from_toml(&text, "run.toml").unwrap()).unwrap();
+        let run = Run { predict: true, ..Run::new(Config::from_toml(&text, "run.toml").unwrap()).unwrap() };
         let planned = run.plan(&Target::profile("webgpu-default").unwrap()).unwrap();
         let mut session = Session::on_host(planned).unwrap();
         run.predictions(&mut session, Part::Test).unwrap()

@@ -3,6 +3,7 @@
 
 mod batch;
 mod groups;
+mod held_out;
 mod optimizer;
 mod programs;
 pub mod rate;
@@ -208,6 +209,13 @@ impl Training {
         for group in &self.groups {
             positive("weight_decay", group.weight_decay)?;
             positive("learning_rate", group.learning_rate)?;
+            if group.learning_rate.is_some() && !self.schedule.is_a_factor() {
+                return Err(Error::Input(
+                    "a group has a learning rate of its own, and the schedule does not scale all rates alike: \
+                     that takes a cosine without `eta_min`, a plateau without `min_lr`, and no one-cycle"
+                        .into(),
+                ));
+            }
             if group.learning_rate.is_some() && self.optimizer.learning_rate() == 0.0 {
                 return Err(Error::Input("a group has a learning rate where the optimizer's is 0".into()));
             }

@@ -43,6 +43,8 @@ pub struct Handles {
     pub norm: SlotId,
     /// The sum of losses of an evaluated batch.
     pub evaluated: Option<SlotId>,
+    /// How many of its targets are predicted rightly, where that can be told.
+    pub hits: Option<SlotId>,
     /// What is predicted of a batch.
     pub predicted: Option<SlotId>,
     /// What sampling needs.
@@ -78,8 +80,8 @@ pub struct SampleHandles {
 
 /// The slots of a batch.
 #[derive(Clone)]
-struct Slots {
-    fields: Vec<(String, SlotId, TensorType)>,
+pub(super) struct Slots {
+    pub(super) fields: Vec<(String, SlotId, TensorType)>,
     keep: Option<SlotId>,
     lengths: Option<SlotId>,
     dropout: Option<SlotId>,
@@ -115,9 +117,9 @@ fn survey(training: &Training) -> Result<Builder, LayerError> {
     Ok(builder)
 }
 
-struct Writer<'a> {
-    training: &'a Training,
-    builder: &'a mut Builder,
+pub(super) struct Writer<'a> {
+    pub(super) training: &'a Training,
+    pub(super) builder: &'a mut Builder,
     used: Used,
 }
 
@@ -139,6 +141,7 @@ impl Writer<'_> {
             optimizer_slots = self.update(&gradients, scalars, norm);
         }
         let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
+        let (evaluated, hits) = evaluated.map_or((None, None), |(loss, hits)| (Some(loss), hits));
         let predicted = training.predict.then(|| self.predict(&slots)).transpose()?;
         let sample = training.sample.then(|| self.sample(&slots)).transpose()?;
         let builder = &self.builder;
@@ -152,6 +155,7 @@ impl Writer<'_> {
             loss,
             norm,
             evaluated,
+            hits,
             predicted,
             sample,
             parameters: builder.parameters().to_vec(),
@@ -207,7 +211,7 @@ impl Writer<'_> {
     }
 
     /// Writes the network into the program begun.
-    fn answer(&mut self, slots: &Slots) -> Result<Answer, LayerError> {
+    pub(super) fn answer(&mut self, slots: &Slots) -> Result<Answer, LayerError> {
         let values = self.feed(slots, true);
         let answer = self.training.network.write(self.builder, &values)?;
         // One written by hand may return anything as its loss.
@@ -326,27 +330,6 @@ impl Writer<'_> {
         let rate = group.and_then(|g| g.learning_rate).map_or(1.0, |rate| rate / optimizer.learning_rate());
         let decay = group.and_then(|g| g.weight_decay).unwrap_or_else(|| optimizer.weight_decay());
         ParameterRange { elements: parameter.offset / 4..end, weight_decay: decay, rate_factor: rate }
-    }
-
-    fn evaluate(&mut self, slots: &Slots) -> Result<SlotId, LayerError> {
-        self.builder.begin("evaluate", Phase::Evaluate);
-        let loss = self.answer(slots)?.loss;
-        Ok(self.keep_result("evaluated loss", loss))
-    }
-
-    fn predict(&mut self, slots: &Slots) -> Result<SlotId, LayerError> {
-        self.builder.begin("predict", Phase::Evaluate);
-        // The loss is written too, and left out of the schedule since nothing reads it.
-        let prediction = self.answer(slots)?.prediction;
-        Ok(self.keep_result("prediction", prediction))
-    }
-
-    fn keep_result(&mut self, name: &str, value: ValueId) -> SlotId {
-        let graph = &mut self.builder.graph;
-        let slot = graph.slot(name, Role::Result, graph[value].ty.bytes(), 1);
-        graph.store(value, slot, 0);
-        graph.protect();
-        slot
     }
 
     fn sample(&mut self, slots: &Slots) -> Result<SampleHandles, LayerError> {

@@ -268,6 +268,17 @@ impl Schedule {
         }
     }
 
+    /// Whether it multiplies the step size by something that does not depend on it, so that groups
+    /// of parameters with step sizes of their own follow it as they would in PyTorch.
+    pub fn is_a_factor(&self) -> bool {
+        match self.curve {
+            Curve::Cosine { eta_min, .. } => eta_min == 0.0,
+            Curve::Plateau { min_lr, .. } => min_lr == 0.0,
+            Curve::OneCycle(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether it goes by validation losses, so that without any it never changes.
     pub fn needs_evaluation(&self) -> bool {
         matches!(self.curve, Curve::Plateau { .. })

@@ -24,11 +24,20 @@ pub struct Evaluation {
     pub tokens: u64,
     /// What the sum is divided by for a mean: those, each with the weight of its class.
     pub weight: f64,
+    /// How many of those targets are predicted rightly, where they are classes or bits, but not the
+    /// units of a text.
+    pub hits: Option<u64>,
 }
 
 impl Evaluation {
     /// The mean, in the loss's own unit (nats for cross-entropy); `None` of nothing.
     pub fn mean(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.total / self.weight)
+    }
+
+    /// The share of targets that are predicted rightly, where that can be told.
+    pub fn accuracy(&self) -> Option<f64> {
+        let hits = self.hits.filter(|_| self.tokens > 0)?;
+        Some(hits as f64 / self.tokens as f64)
     }
 }

@@ -197,6 +197,12 @@ impl Session {
             self.engine.submit()?;
             let loss = self.engine.download(slot, 0)?;
             sum.total += f64::from(number(&loss));
+            if let Some(slot) = self.planned.handles.hits {
+                let hits = f64::from(number(&self.engine.download(slot, 0)?));
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of hits")]
+                let hits = hits as u64;
+                sum.hits = Some(sum.hits.unwrap_or(0) + hits);
+            }
         }
         Ok(sum)
     }
