@@ -10,7 +10,7 @@ use super::field::{Field, Values};
 use super::npy::Npz;
 use super::{Predict, Target};
 use crate::ops::IGNORE;
-use crate::storage::load_tensors;
+use crate::storage::load_arrays;
 
 /// Which arrays are wanted, and as what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub fn dataset(path: &Path, wanted: &Wanted) -> Result<Dataset, DataError> {
 ///
 /// # Errors
 /// A [`DataError::Fault`] for a file of another kind, and for a name that is not there; as
-/// [`Npz::array`] and [`load_tensors`].
+/// [`Npz::array`] and [`load_arrays`].
 pub fn read(path: &Path, names: &[&str]) -> Result<Vec<Array>, DataError> {
     let file = path.display().to_string();
     let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
@@ -79,7 +79,7 @@ pub fn read(path: &Path, names: &[&str]) -> Result<Vec<Array>, DataError> {
             names.iter().map(|name| npz.array(name)).collect()
         }
         "safetensors" => {
-            let tensors = load_tensors(path)?.tensors;
+            let tensors = load_arrays(path)?.tensors;
             let known: Vec<String> = tensors.keys().cloned().collect();
             let one = |name: &&str| {
                 let Some((shape, elements)) = tensors.get(*name) else {

@@ -58,6 +58,22 @@ impl TensorFile {
 /// [`StorageError::NotSafetensors`] if the file is damaged, cut short or of another format,
 /// [`StorageError::DType`] for other element types, else [`StorageError::Io`].
 pub fn load_tensors(path: &Path) -> Result<TensorFile, StorageError> {
+    load(path, &FLOATS)
+}
+
+/// The same of data, whose ids and labels may be whole numbers or truth values: I64, I32, U8 and BOOL
+/// become `f32` too, which holds them exactly up to 2^24.
+///
+/// # Errors
+/// As [`load_tensors`].
+pub fn load_arrays(path: &Path) -> Result<TensorFile, StorageError> {
+    load(path, &[&FLOATS[..], &[Dtype::I64, Dtype::I32, Dtype::U8, Dtype::BOOL]].concat())
+}
+
+/// What weights are kept in.
+const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
+
+fn load(path: &Path, known: &[Dtype]) -> Result<TensorFile, StorageError> {
     let failed = |source: io::Error| StorageError::io("read", path, source);
     let mut file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
@@ -65,7 +81,7 @@ pub fn load_tensors(path: &Path) -> Result<TensorFile, StorageError> {
         return Err(failed(ErrorKind::IsADirectory.into()));
     }
     let header = read_header(path, &mut file, about.len())?;
-    check_dtypes(path, &header)?;
+    check_dtypes(path, &header, known)?;
     let mut tensors = BTreeMap::new();
     // In the order of their offsets, between which `Metadata` allows no gaps.
     for name in header.offset_keys() {
@@ -102,11 +118,11 @@ fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Metadata
     Ok(header)
 }
 
-fn check_dtypes(path: &Path, header: &Metadata) -> Result<(), StorageError> {
+fn check_dtypes(path: &Path, header: &Metadata, known: &[Dtype]) -> Result<(), StorageError> {
     let mut tensors: Vec<(String, String)> = header
         .tensors()
         .into_iter()
-        .filter(|(_, info)| !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16))
+        .filter(|(_, info)| !known.contains(&info.dtype))
         .map(|(name, info)| (name, info.dtype.to_string()))
         .collect();
     tensors.sort();
@@ -125,10 +141,14 @@ fn read_elements(file: &mut File, info: &TensorInfo) -> io::Result<Vec<f32>> {
         left_bytes -= bytes.len();
         let fours = bytes.as_chunks::<4>().0.iter();
         let twos = bytes.as_chunks::<2>().0.iter();
+        let eights = bytes.as_chunks::<8>().0.iter();
         match info.dtype {
             Dtype::F32 => elements.extend(fours.map(|&x| f32::from_le_bytes(x))),
             Dtype::F16 => elements.extend(twos.map(|&x| f16::from_le_bytes(x).to_f32())),
             Dtype::BF16 => elements.extend(twos.map(|&x| bf16::from_le_bytes(x).to_f32())),
+            Dtype::I64 => elements.extend(eights.map(|&x| i64::from_le_bytes(x) as f32)),
+            Dtype::I32 => elements.extend(fours.map(|&x| i32::from_le_bytes(x) as f32)),
+            Dtype::U8 | Dtype::BOOL => elements.extend(bytes.iter().map(|&x| f32::from(x))),
             other => unreachable!("`check_dtypes` refuses {other}"),
         }
     }
@@ -200,6 +220,19 @@ mod tests {
         );
         let error = load(&file_of(header, &[0; 10])).unwrap_err().to_string();
         assert!(error.ends_with("only F32, F16 and BF16 can be read, but `a` is U8, `b` is I64"), "{error}");
+    }
+
+    #[test]
+    fn data_may_be_whole_numbers() {
+        let header = concat!(
+            r#"{"b":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},"#,
+            r#""a":{"dtype":"U8","shape":[2],"data_offsets":[16,18]}}"#,
+        );
+        let scratch = Scratch::new();
+        let bytes = [&7i64.to_le_bytes()[..], &(-100i64).to_le_bytes(), &[0, 255]].concat();
+        fs::write(scratch.path("x"), file_of(header, &bytes)).unwrap();
+        let read = load_arrays(&scratch.path("x")).unwrap().tensors;
+        assert_eq!((&read["b"].1[..], &read["a"].1[..]), (&[7.0, -100.0][..], &[0.0, 255.0][..]));
     }
 
     #[test]

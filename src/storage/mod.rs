@@ -11,7 +11,7 @@ mod save;
 
 pub(crate) use error::no_such_file;
 pub use error::{Misshapen, StorageError};
-pub use load::{NamedShape, TensorFile, load_tensors};
+pub use load::{NamedShape, TensorFile, load_arrays, load_tensors};
 pub use save::{NamedTensor, save_tensors};
 
 use std::ffi::OsString;
