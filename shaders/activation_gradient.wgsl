@@ -3,9 +3,10 @@
 struct Params { len: u32, function: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> y: array<Stored>;  // (len)
-@group(0) @binding(1) var<storage, read_write> dy: array<Stored>; // (len)
-@group(0) @binding(2) var<storage, read_write> dx: array<Stored>; // (len)
+//: include numbers
+//: numbers 0 y H V reads (len)
+//: numbers 1 dy H V reads (len)
+//: numbers 2 dx H V writes (len)
 
 @compute @workgroup_size(256)
 fn activation_gradient(
@@ -13,7 +14,7 @@ fn activation_gradient(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    dx[i] = store(load(dy[i]) * slope(p.function, load(y[i])));
+    put_dx(i, get_dy(i) * slopes(p.function, get_y(i)));
 }

@@ -14,7 +14,7 @@ fn adagrad(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len { return; }
+    if i >= p.skip + p.len || skips() { return; }
     let wi = w[i];
     let d = clipped(i) + p.weight_decay * wi;
     let sum = squares[i] + d * d;

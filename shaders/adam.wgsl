@@ -16,7 +16,7 @@ fn adam(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len { return; }
+    if i >= p.skip + p.len || skips() { return; }
     let lr = rate();
     let beta1 = scalars[3];
     let coupled = select(p.weight_decay, 0.0, p.decoupled != 0u);

@@ -3,8 +3,8 @@
 struct Params { len: u32, skip: u32 } // skip: elements bound in front of y
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (len)
-@group(0) @binding(1) var<storage, read_write> y: array<Stored>; // (skip + len)
+//: numbers 0 x X 1 reads (len)
+//: numbers 1 y H 1 updates (skip + len)
 
 @compute @workgroup_size(256)
 fn add_into(
@@ -14,5 +14,5 @@ fn add_into(
 ) {
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
-    y[p.skip + i] = store(load(y[p.skip + i]) + load(x[i]));
+    put_y(p.skip + i, get_y(p.skip + i) + get_x(i));
 }

@@ -3,9 +3,9 @@
 struct Params { len: u32, operation: u32, b_len: u32 } // 0 add, 1 subtract, 2 multiply
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> a: array<Stored>; // (len)
-@group(0) @binding(1) var<storage, read_write> b: array<Stored>; // (b_len)
-@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (len)
+//: numbers 0 a H V reads (len)
+//: numbers 1 b B V reads (b_len)
+//: numbers 2 y H V writes (len)
 
 @compute @workgroup_size(256)
 fn binary(
@@ -13,12 +13,12 @@ fn binary(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    let ai = load(a[i]);
-    let bi = load(b[select(i, i % p.b_len, p.b_len < p.len)]);
+    let ai = get_a(i);
+    let bi = get_b(select(i, i % p.b_len, p.b_len < p.len));
     var yi = ai * bi;
     if p.operation == 0u { yi = ai + bi; }
     if p.operation == 1u { yi = ai - bi; }
-    y[i] = store(yi);
+    put_y(i, yi);
 }

@@ -1,10 +1,12 @@
-// norm = (sqrt(sum of partials), min(1, max_norm / (that + 1e-6))), by one workgroup
+// norm = (sqrt(sum of partials), min(1, max_norm / (that + 1e-6))), by one workgroup; of gradients of a
+// scaled loss, norm = (that / scale, that factor / scale), or a factor of -1 where they are not finite
 
-struct Params { len: u32, clips: u32, max_norm: f32 }
+struct Params { len: u32, clips: u32, scaled: u32, max_norm: f32 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> partials: array<f32>; // (len)
-@group(0) @binding(1) var<storage, read_write> norm: array<f32>;     // (2)
+@group(0) @binding(1) var<storage, read_write> scaler: array<f32>;   // (4) if scaled, the scale first
+@group(0) @binding(2) var<storage, read_write> norm: array<f32>;     // (2)
 
 var<workgroup> shared_sums: array<f32, 256>;
 
@@ -19,14 +21,19 @@ fn clip_factor(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
     }
     if lane == 0u {
-        let length = sqrt(shared_sums[0]);
+        var scale = 1.0;
+        if p.scaled != 0u { scale = scaler[0]; }
+        let length = sqrt(shared_sums[0]) / scale;
         var factor = 1.0;
         if p.clips != 0u {
             // Not `min`, which may drop a NaN that has to spoil the step in plain sight.
             factor = p.max_norm / (length + 1e-6);
             if factor > 1.0 { factor = 1.0; }
         }
+        factor /= scale;
+        // Told by its bits, since a compiler may take it that no number is infinite or NaN.
+        let finite = (bitcast<u32>(shared_sums[0]) & 0x7fffffffu) < 0x7f800000u;
         norm[0] = length;
-        norm[1] = factor;
+        norm[1] = select(factor, -1.0, p.scaled != 0u && !finite);
     }
 }

@@ -4,7 +4,7 @@
 struct Params { rows: u32, cols: u32, stride: u32, accumulate: u32, y_from: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (rows, cols), rows `stride` apart
+//: numbers 0 x H 1 reads (rows, cols), rows `stride` apart
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (y_from + cols)
 
 // Small workgroups, as columns are few and each is long.
@@ -17,7 +17,7 @@ fn column_sum(
     let c = (w.y * n.x + w.x) * 64u + lane;
     if c >= p.cols { return; }
     var sum = 0.0;
-    for (var r = 0u; r < p.rows; r++) { sum += load(x[r * p.stride + c]); }
+    for (var r = 0u; r < p.rows; r++) { sum += get_x(r * p.stride + c); }
     if p.accumulate != 0u { sum = y[p.y_from + c] + sum; }
     y[p.y_from + c] = sum;
 }

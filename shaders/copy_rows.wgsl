@@ -4,8 +4,8 @@
 struct Params { len: u32, cols: u32, x_stride: u32, x_start: u32, y_stride: u32, y_start: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Bits>; // (len / cols, x_stride)
-@group(0) @binding(1) var<storage, read_write> y: array<Bits>; // (len / cols, y_stride)
+//: numbers 0 x H 1 reads (len / cols, x_stride)
+//: numbers 1 y H 1 writes (len / cols, y_stride)
 
 @compute @workgroup_size(256)
 fn copy_rows(
@@ -17,5 +17,5 @@ fn copy_rows(
     if i >= p.len { return; }
     let r = i / p.cols;
     let c = i % p.cols;
-    y[r * p.y_stride + p.y_start + c] = x[r * p.x_stride + p.x_start + c];
+    put_y(r * p.y_stride + p.y_start + c, get_x(r * p.x_stride + p.x_start + c));
 }

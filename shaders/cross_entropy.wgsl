@@ -3,15 +3,16 @@
 // dlogits[r, c] = scale * ((a + b * sum weights) * softmax(logits[r])[c] - a * (c == targets[r]) - b * weights[c])
 // Both are 0 where targets[r] is no column.
 
-struct Params { rows: u32, cols: u32, gradient: u32, weighted: u32, smoothing: f32 }
+struct Params { rows: u32, cols: u32, gradient: u32, weighted: u32, seeded: u32, smoothing: f32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> logits: array<Stored>;  // (rows, cols)
+//: numbers 0 logits H 1 reads (rows, cols)
 @group(0) @binding(1) var<storage, read_write> targets: array<u32>;    // (rows)
 @group(0) @binding(2) var<storage, read_write> scale: array<f32>;      // (1)
 @group(0) @binding(3) var<storage, read_write> weights: array<f32>;    // (cols) if weighted
-@group(0) @binding(4) var<storage, read_write> dlogits: array<Stored>; // (rows, cols) if gradient
+//: numbers 4 dlogits H 1 writes (rows, cols) if gradient
 @group(0) @binding(5) var<storage, read_write> losses: array<f32>;     // (rows)
+@group(0) @binding(6) var<storage, read_write> seed: array<f32>;       // (1) if seeded, a factor of dlogits
 
 fn weight(c: u32) -> f32 {
     if p.weighted == 0u { return 1.0; }
@@ -31,7 +32,7 @@ fn cross_entropy(
     if hit >= p.cols {
         losses[r] = 0.0;
         if p.gradient != 0u {
-            for (var c = 0u; c < p.cols; c++) { dlogits[first + c] = store(0.0); }
+            for (var c = 0u; c < p.cols; c++) { put_dlogits(first + c, 0.0); }
         }
         return;
     }
@@ -39,7 +40,7 @@ fn cross_entropy(
     var greatest = -3.0e38;
     var sum = 0.0;
     for (var c = 0u; c < p.cols; c++) {
-        let x = load(logits[first + c]);
+        let x = get_logits(first + c);
         let higher = max(greatest, x);
         sum = sum * exp(greatest - higher) + exp(x - higher);
         greatest = higher;
@@ -47,13 +48,13 @@ fn cross_entropy(
     let a = (1.0 - p.smoothing) * weight(hit);
     let b = p.smoothing / f32(p.cols);
     let log_sum = log(sum);
-    var loss = a * (log_sum + (greatest - load(logits[first + hit])));
+    var loss = a * (log_sum + (greatest - get_logits(first + hit)));
     var mass = a;
     if p.smoothing > 0.0 {
         var spread = 0.0;
         var total = 0.0;
         for (var c = 0u; c < p.cols; c++) {
-            spread += weight(c) * (log_sum + (greatest - load(logits[first + c])));
+            spread += weight(c) * (log_sum + (greatest - get_logits(first + c)));
             total += weight(c);
         }
         loss += b * spread;
@@ -62,9 +63,11 @@ fn cross_entropy(
     let s = scale[0];
     losses[r] = s * loss;
     if p.gradient == 0u { return; }
-    let part = s * mass / sum;
+    var slope = s;
+    if p.seeded != 0u { slope *= seed[0]; }
+    let part = slope * mass / sum;
     for (var c = 0u; c < p.cols; c++) {
-        let share = part * exp(load(logits[first + c]) - greatest);
-        dlogits[first + c] = store(share - s * (select(0.0, a, c == hit) + b * weight(c)));
+        let share = part * exp(get_logits(first + c) - greatest);
+        put_dlogits(first + c, share - slope * (select(0.0, a, c == hit) + b * weight(c)));
     }
 }

@@ -8,9 +8,9 @@ var<immediate> p: Params;
 // philox(counter, key) gives 128 random bits.
 //: include philox
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (T, B, F)
+//: numbers 0 x H V reads (T, B, F)
 @group(0) @binding(1) var<storage, read_write> at: array<u32>;   // step, its upper half, first row, 0
-@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // (T, B, F)
+//: numbers 2 y H V writes (T, B, F)
 
 @compute @workgroup_size(256)
 fn dropout(
@@ -28,6 +28,10 @@ fn dropout(
     // Multiplied, not chosen, so that a NaN is not hidden.
     let factors = select(vec4<f32>(0.0), vec4<f32>(p.scale), words >= vec4<u32>(p.below));
     let first = row * p.cols + quad * 4u;
+//: if V == 4
+    put_y(first, get_x(first) * factors);
+//: else
     let count = min(4u, p.cols - quad * 4u);
-    for (var j = 0u; j < count; j++) { y[first + j] = store(load(x[first + j]) * factors[j]); }
+    for (var j = 0u; j < count; j++) { put_y(first + j, get_x(first + j) * factors[j]); }
+//: end
 }

@@ -1,17 +1,18 @@
 // losses[i] = scale * l(y[i], t[i]), dy[i] = scale * dl/dy; both are 0 where t[i] is NaN
 
-struct Params { len: u32, measure: u32, delta: f32, gradient: u32 }
+struct Params { len: u32, measure: u32, delta: f32, gradient: u32, seeded: u32 }
 var<immediate> p: Params;
 
 const SQUARED = 0u;
 const ABSOLUTE = 1u;
 const HUBER = 2u;
 
-@group(0) @binding(0) var<storage, read_write> y: array<Stored>;   // (len)
+//: numbers 0 y H 1 reads (len)
 @group(0) @binding(1) var<storage, read_write> t: array<u32>;      // (len), bits of f32
 @group(0) @binding(2) var<storage, read_write> scale: array<f32>;  // (1)
-@group(0) @binding(3) var<storage, read_write> dy: array<Stored>;  // (len) if gradient
+//: numbers 3 dy H 1 writes (len) if gradient
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>; // (len)
+@group(0) @binding(5) var<storage, read_write> seed: array<f32>;   // (1) if seeded, a factor of dy
 
 // l and dl/dy for the difference d = y - t.
 fn regression(d: f32) -> vec2<f32> {
@@ -44,7 +45,7 @@ fn elementwise_loss(
     // By its bits: a compiler may take it that no number is NaN.
     if (bits & 0x7fffffffu) <= 0x7f800000u {
         let target_number = bitcast<f32>(bits);
-        let yi = load(y[i]);
+        let yi = get_y(i);
         if p.measure <= HUBER {
             pair = regression(yi - target_number);
         } else {
@@ -53,5 +54,8 @@ fn elementwise_loss(
         pair *= scale[0];
     }
     losses[i] = pair.x;
-    if p.gradient != 0u { dy[i] = store(pair.y); }
+    if p.gradient == 0u { return; }
+    var slope = pair.y;
+    if p.seeded != 0u { slope *= seed[0]; }
+    put_dy(i, slope);
 }

@@ -3,10 +3,11 @@
 struct Params { len: u32, cols: u32, accumulate: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> dy: array<Stored>;    // (places, cols)
+//: include numbers
+//: numbers 0 dy H V reads (places, cols)
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;    // (places), sorted by id
 @group(0) @binding(2) var<storage, read_write> segments: array<u32>; // (ids + 1), where each id begins
-@group(0) @binding(3) var<storage, read_write> dw: array<f32>;       // (ids, cols)
+//: numbers 3 dw 0 V updates (ids, cols)
 
 @compute @workgroup_size(256)
 fn embedding_gradient(
@@ -14,13 +15,13 @@ fn embedding_gradient(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
     let id = i / p.cols;
     let c = i % p.cols;
     let end = segments[id + 1u];
-    var sum = 0.0;
-    for (var k = segments[id]; k < end; k++) { sum += load(dy[order[k] * p.cols + c]); }
-    if p.accumulate != 0u { sum = dw[i] + sum; }
-    dw[i] = sum;
+    var sum = Num(0.0);
+    for (var k = segments[id]; k < end; k++) { sum += get_dy(order[k] * p.cols + c); }
+    if p.accumulate != 0u { sum = get_dw(i) + sum; }
+    put_dw(i, sum);
 }

@@ -3,7 +3,8 @@
 struct Params { len: u32, value: f32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> y: array<Stored>; // (len)
+//: include numbers
+//: numbers 0 y H V writes (len)
 
 @compute @workgroup_size(256)
 fn fill(
@@ -11,7 +12,7 @@ fn fill(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    y[i] = store(p.value);
+    put_y(i, Num(p.value));
 }

@@ -4,7 +4,7 @@
 struct Params { rows: u32, cols: u32, bits: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> logits: array<Stored>; // (rows, cols)
+//: numbers 0 logits H 1 reads (rows, cols)
 @group(0) @binding(1) var<storage, read_write> targets: array<u32>;   // (rows), or f32 (rows, cols)
 @group(0) @binding(2) var<storage, read_write> right: array<f32>;     // (rows)
 
@@ -23,13 +23,13 @@ fn hits(
             let word = targets[first + c];
             // A NaN is told by its bits: a comparison need not know of it.
             let there = (word & 0x7fffffffu) <= 0x7f800000u;
-            let hit = (load(logits[first + c]) > 0.0) == (bitcast<f32>(word) > 0.5);
+            let hit = (get_logits(first + c) > 0.0) == (bitcast<f32>(word) > 0.5);
             if there && hit { count += 1.0; }
         }
     } else {
         var best = 0u;
         for (var c = 1u; c < p.cols; c++) {
-            if load(logits[first + c]) > load(logits[first + best]) { best = c; }
+            if get_logits(first + c) > get_logits(first + best) { best = c; }
         }
         if best == targets[r] { count = 1.0; }
     }

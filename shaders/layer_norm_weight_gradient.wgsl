@@ -3,9 +3,9 @@
 struct Params { rows: u32, cols: u32, accumulate: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>;  // (rows, cols)
+//: numbers 0 x H 1 reads (rows, cols)
 @group(0) @binding(1) var<storage, read_write> stats: array<f32>; // (rows, 2): mean - x[r, 0], rstd
-@group(0) @binding(2) var<storage, read_write> dy: array<Stored>; // (rows, cols)
+//: numbers 2 dy H 1 reads (rows, cols)
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;    // (cols)
 
 // Small workgroups, as columns are few and each is long.
@@ -20,8 +20,8 @@ fn layer_norm_weight_gradient(
     var sum = 0.0;
     for (var r = 0u; r < p.rows; r++) {
         let first = r * p.cols;
-        let xhat = (load(x[first + c]) - load(x[first]) - stats[2u * r]) * stats[2u * r + 1u];
-        sum += load(dy[first + c]) * xhat;
+        let xhat = (get_x(first + c) - get_x(first) - stats[2u * r]) * stats[2u * r + 1u];
+        sum += get_dy(first + c) * xhat;
     }
     if p.accumulate != 0u { sum = dw[c] + sum; }
     dw[c] = sum;

@@ -3,8 +3,8 @@
 struct Params { len: u32, cols: u32, y_cols: u32, start: u32 } // len: elements of y; cols: of a row of x
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Bits>; // (len / y_cols, cols)
-@group(0) @binding(1) var<storage, read_write> y: array<Bits>; // (len / y_cols, y_cols)
+//: numbers 0 x H 1 reads (len / y_cols, cols)
+//: numbers 1 y H 1 writes (len / y_cols, y_cols)
 
 @compute @workgroup_size(256)
 fn pad(
@@ -16,7 +16,9 @@ fn pad(
     if i >= p.len { return; }
     let r = i / p.y_cols;
     let c = i % p.y_cols;
-    var yi = Bits(0);
-    if c >= p.start && c < p.start + p.cols { yi = x[r * p.cols + c - p.start]; }
-    y[i] = yi;
+    if c >= p.start && c < p.start + p.cols {
+        put_y(i, get_x(r * p.cols + c - p.start));
+    } else {
+        put_y(i, 0);
+    }
 }

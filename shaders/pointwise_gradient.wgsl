@@ -3,12 +3,13 @@
 struct Params { len: u32, function: u32, a: f32, b: f32 } // a, b: what the function is given besides
 var<immediate> p: Params;
 
-// curve(f, a, b, x) is the function, curve_slope its derivative.
+// curves(f, a, b, x) is the function, curve_slopes its derivative.
+//: include numbers
 //: include curves
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>;  // (len)
-@group(0) @binding(1) var<storage, read_write> dy: array<Stored>; // (len)
-@group(0) @binding(2) var<storage, read_write> dx: array<Stored>; // (len)
+//: numbers 0 x H V reads (len)
+//: numbers 1 dy H V reads (len)
+//: numbers 2 dx H V writes (len)
 
 @compute @workgroup_size(256)
 fn pointwise_gradient(
@@ -16,7 +17,7 @@ fn pointwise_gradient(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    dx[i] = store(load(dy[i]) * curve_slope(p.function, p.a, p.b, load(x[i])));
+    put_dx(i, get_dy(i) * curve_slopes(p.function, p.a, p.b, get_x(i)));
 }

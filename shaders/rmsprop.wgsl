@@ -18,7 +18,7 @@ fn rmsprop(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len { return; }
+    if i >= p.skip + p.len || skips() { return; }
     let wi = w[i];
     let d = clipped(i) + p.weight_decay * wi;
     let vi = p.alpha * v[i] + (1.0 - p.alpha) * d * d;

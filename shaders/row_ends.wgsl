@@ -3,9 +3,9 @@
 struct Params { len: u32, time: u32, rows: u32, cols: u32 } // len: elements of y
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Bits>; // (time, rows, cols)
+//: numbers 0 x H 1 reads (time, rows, cols)
 @group(0) @binding(1) var<storage, read_write> lengths: array<u32>; // (rows)
-@group(0) @binding(2) var<storage, read_write> y: array<Bits>; // (rows, cols)
+//: numbers 2 y H 1 writes (rows, cols)
 
 @compute @workgroup_size(256)
 fn row_ends(
@@ -16,5 +16,5 @@ fn row_ends(
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
     let t = clamp(lengths[i / p.cols], 1u, p.time) - 1u;
-    y[i] = x[t * p.len + i];
+    put_y(i, get_x(t * p.len + i));
 }

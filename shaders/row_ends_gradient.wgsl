@@ -3,9 +3,9 @@
 struct Params { len: u32, time: u32, rows: u32, cols: u32 } // len: elements of dx
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> dy: array<Bits>; // (rows, cols)
+//: numbers 0 dy H 1 reads (rows, cols)
 @group(0) @binding(1) var<storage, read_write> lengths: array<u32>; // (rows)
-@group(0) @binding(2) var<storage, read_write> dx: array<Bits>; // (time, rows, cols)
+//: numbers 2 dx H 1 writes (time, rows, cols)
 
 @compute @workgroup_size(256)
 fn row_ends_gradient(
@@ -17,7 +17,9 @@ fn row_ends_gradient(
     if i >= p.len { return; }
     let of_step = p.rows * p.cols;
     let at = i % of_step;
-    var slope = Bits(0);
-    if i / of_step == clamp(lengths[at / p.cols], 1u, p.time) - 1u { slope = dy[at]; }
-    dx[i] = slope;
+    if i / of_step == clamp(lengths[at / p.cols], 1u, p.time) - 1u {
+        put_dx(i, get_dy(at));
+    } else {
+        put_dx(i, 0);
+    }
 }

@@ -3,8 +3,8 @@
 struct Params { len: u32, factor: f32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (len)
-@group(0) @binding(1) var<storage, read_write> y: array<Stored>; // (len)
+//: numbers 0 x H V reads (len)
+//: numbers 1 y H V writes (len)
 
 @compute @workgroup_size(256)
 fn scale(
@@ -12,7 +12,7 @@ fn scale(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (w.y * n.x + w.x) * 256u + lane;
+    let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    y[i] = store(p.factor * load(x[i]));
+    put_y(i, p.factor * get_x(i));
 }

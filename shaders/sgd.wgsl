@@ -10,7 +10,7 @@ fn sgd(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len { return; }
+    if i >= p.skip + p.len || skips() { return; }
     let wi = w[i];
     w[i] = wi - rate() * (clipped(i) + p.weight_decay * wi);
 }

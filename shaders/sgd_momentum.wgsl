@@ -15,7 +15,7 @@ fn sgd_momentum(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len { return; }
+    if i >= p.skip + p.len || skips() { return; }
     let momentum = scalars[3];
     let first_step = scalars[4] != 0.0;
     let wi = w[i];

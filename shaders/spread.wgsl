@@ -4,7 +4,7 @@ struct Params { len: u32, scale: f32 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;    // (1)
-@group(0) @binding(1) var<storage, read_write> y: array<Stored>; // (len)
+//: numbers 1 y H 1 writes (len)
 
 @compute @workgroup_size(256)
 fn spread(
@@ -14,5 +14,5 @@ fn spread(
 ) {
     let i = (w.y * n.x + w.x) * 256u + lane;
     if i >= p.len { return; }
-    y[i] = store(p.scale * x[0]);
+    put_y(i, p.scale * x[0]);
 }

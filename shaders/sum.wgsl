@@ -3,7 +3,7 @@
 struct Params { len: u32, scale: f32, accumulate: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Stored>; // (len)
+//: numbers 0 x H 1 reads (len)
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (1)
 
 var<workgroup> shared_sums: array<f32, 256>;
@@ -11,7 +11,7 @@ var<workgroup> shared_sums: array<f32, 256>;
 @compute @workgroup_size(256)
 fn sum(@builtin(local_invocation_index) lane: u32) {
     var total = 0.0;
-    for (var i = lane; i < p.len; i += 256u) { total += load(x[i]); }
+    for (var i = lane; i < p.len; i += 256u) { total += get_x(i); }
     shared_sums[lane] = total;
     workgroupBarrier();
     for (var reach = 128u; reach > 0u; reach /= 2u) {

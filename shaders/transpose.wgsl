@@ -3,8 +3,8 @@
 struct Params { len: u32, a: u32, mid: u32, b: u32, inner: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Bits>; // (outer, a, mid, b, inner)
-@group(0) @binding(1) var<storage, read_write> y: array<Bits>; // (outer, b, mid, a, inner)
+//: numbers 0 x H 1 reads (outer, a, mid, b, inner)
+//: numbers 1 y H 1 writes (outer, b, mid, a, inner)
 
 // A thread an element of y, so that what is written lies side by side.
 @compute @workgroup_size(256)
@@ -20,5 +20,5 @@ fn transpose(
     let m = at / (p.inner * p.a) % p.mid;
     let j = at / (p.inner * p.a * p.mid) % p.b;
     let o = at / (p.inner * p.a * p.mid * p.b);
-    y[at] = x[(((o * p.a + i) * p.mid + m) * p.b + j) * p.inner + e];
+    put_y(at, get_x((((o * p.a + i) * p.mid + m) * p.b + j) * p.inner + e));
 }

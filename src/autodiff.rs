@@ -11,12 +11,24 @@ use crate::ops::{Binary, Emit, Fill, Slope};
 ///
 /// `loss` has one element. Nodes that only serve inputs no one asks the gradient of are left out.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Vec<Option<ValueId>> {
+    differentiate_scaled(graph, loss, None, wanted)
+}
+
+/// The same with all of them multiplied by `scale` f32\[1\], which lies in memory when the program begins.
+pub fn differentiate_scaled(
+    graph: &mut Graph,
+    loss: ValueId,
+    scale: Option<ValueId>,
+    wanted: &[ValueId],
+) -> Vec<Option<ValueId>> {
     let forward: Vec<NodeId> = graph.current_nodes().to_vec();
     let active = reached_from(graph, &forward, wanted);
     graph.turn_back();
-    let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
-    let one = graph.emit(one.into(), &[])[0];
-    let mut gradients = HashMap::from([(loss, one)]);
+    let seed = scale.unwrap_or_else(|| {
+        let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
+        graph.emit(one.into(), &[])[0]
+    });
+    let mut gradients = HashMap::from([(loss, seed)]);
     for &id in forward.iter().rev() {
         let node = graph[id].clone();
         let outputs: Vec<_> = node.site.outputs.iter().map(|o| gradients.get(o).copied()).collect();

@@ -16,7 +16,7 @@ use std::ops::{Index, Range};
 
 use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
-use crate::tensor::TensorType;
+use crate::tensor::{DType, TensorType};
 
 pub use sharing::Base;
 
@@ -195,6 +195,16 @@ impl Graph {
         ValueId::at(self.values.len() - 1)
     }
 
+    /// Has the elements of `value` stored as `dtype`. A slot that it has to itself becomes as large as that
+    /// takes, in whole words.
+    pub fn keep_as(&mut self, value: ValueId, dtype: DType) {
+        let kept = &mut self.values[value.index()];
+        kept.ty.dtype = dtype;
+        if let Some(home) = kept.home {
+            self.slots[home.slot.index()].bytes = kept.ty.bytes().next_multiple_of(4);
+        }
+    }
+
     /// Says which tensors `slot` holds, for reports.
     pub fn set_parts(&mut self, slot: SlotId, parts: &[Part]) {
         self.slots[slot.index()].parts = parts.to_vec();
@@ -295,6 +305,12 @@ impl Graph {
         self.programs.last().map_or(&[], |p| &p.nodes)
     }
 
+    /// The type of the values that lie at the start of `slot`, if there is any.
+    pub fn type_in(&self, slot: SlotId) -> Option<&TensorType> {
+        let start = Some(Home { slot, offset: 0 });
+        self.values.iter().find(|v| v.home == start).map(|v| &v.ty)
+    }
+
     /// Ids of all slots.
     pub fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
         ids(0..self.slots.len()).map(SlotId)
@@ -347,6 +363,13 @@ impl Emit for Graph {
 
     fn made_by(&self, value: ValueId) -> Option<&Op> {
         self[value].producer.map(|(node, _)| &self[node].op)
+    }
+
+    fn refit(&mut self, made: ValueId, op: Op, at: usize, input: ValueId) {
+        let (node, _) = self[made].producer.expect("what is refitted was made");
+        let node = &mut self.nodes[node.index()];
+        node.op = op;
+        node.site.inputs.insert(at, input);
     }
 
     fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId {

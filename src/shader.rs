@@ -1,8 +1,7 @@
 //! The WGSL texts. A shader's name, its file and its entry point are one word.
 
+mod numbers;
 mod template;
-
-use crate::tensor::DType;
 
 /// Takes `shaders/prelude/NAME.wgsl` under its name.
 macro_rules! preludes {
@@ -69,21 +68,18 @@ impl Shader {
         format!("{}[{}]", self.name, constants.join(","))
     }
 
-    /// The whole text for one storage type: prelude, then kernel.
-    pub fn text(&self, dtype: DType) -> String {
-        let prelude = match dtype {
-            DType::F32 | DType::U32 => include_str!("../shaders/prelude/f32.wgsl"),
-            DType::F16 => include_str!("../shaders/prelude/f16.wgsl"),
-        };
+    /// The whole text: what all kernels share, then the kernel.
+    pub fn text(&self) -> String {
         let kernel = template::expand(self.name, self.source, &self.constants, PRELUDES);
         let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
         let functions = include_str!("../shaders/prelude/functions.wgsl");
-        format!("{prelude}{functions}{kernel}")
+        let enabled = if kernel.contains("array<f16>") { "enable f16;\n" } else { "" };
+        format!("{enabled}{functions}{kernel}")
     }
 
     /// Threads and shared memory of one workgroup, read off the text.
-    pub fn workgroup(&self, dtype: DType) -> Workgroup {
-        let text = self.text(dtype);
+    pub fn workgroup(&self) -> Workgroup {
+        let text = self.text();
         let (_, size) = text.split_once("@workgroup_size(").expect("a compute shader states its workgroup");
         let (size, _) = size.split_once(')').expect("a bracket opened is closed");
         let mut extents = size.split(',').map(|n| n.trim().parse().expect("workgroup sizes are numbers"));

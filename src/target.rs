@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::tensor::DType;
+
 /// What kind of processor stands behind an adapter; kernels are chosen by it, never by a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,6 +161,16 @@ impl Target {
     pub fn fixed_subgroup(&self) -> Option<u32> {
         let fixed = self.subgroup_min_size == self.subgroup_max_size && self.subgroup_min_size > 0;
         fixed.then_some(self.subgroup_min_size)
+    }
+
+    /// How kernels are told that floats are stored: 0 in full, 1 as two halves to a word, 2 as halves that
+    /// the device can access one by one.
+    pub fn storage(&self, dtype: DType) -> u32 {
+        match (dtype, self.shader_f16) {
+            (DType::F16, true) => 2,
+            (DType::F16, false) => 1,
+            (DType::F32 | DType::U32, _) => 0,
+        }
     }
 
     /// Bytes that every binding's offset is a multiple of.

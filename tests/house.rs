@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 /// Floors from the ground up: a module imports only from lower floors, or its own.
-const FLOORS: [&str; 23] = [
-    "ids", "bytes", "tensor", "random", "target", "shader", "ops", "graph", "autodiff", "schedule", "plan", "engine",
-    "host", "device", "storage", "text", "data", "config", "nn", "refusal", "error", "training", "run",
+const FLOORS: [&str; 24] = [
+    "ids", "bytes", "tensor", "random", "target", "shader", "ops", "graph", "autodiff", "narrow", "schedule", "plan",
+    "engine", "host", "device", "storage", "text", "data", "config", "nn", "refusal", "error", "training", "run",
 ];
 
 fn sources(root: &str) -> Vec<(String, String)> {

@@ -124,8 +124,9 @@ fn forced(variant: Variant, case: &Case, target: &Target) -> Dispatch {
             true => Binding::update(Operand::Input(3), Operand::Output(0), bytes(3)),
             false => Binding::write(Operand::Output(0), bytes(3)),
         },
+        dtypes: [DType::F32; 4],
     };
-    dispatch_with(variant, &case.product, DType::F32, target, operands)
+    dispatch_with(variant, &case.product, target, operands)
 }
 
 /// The dispatch with the values it binds. `c` is one value, for it lies in one slot before and after.

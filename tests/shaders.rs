@@ -9,7 +9,7 @@ use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validato
 use plimsoll::ops::{Binding, Dispatch, Lowering, Op, Operand};
 use plimsoll::shader::Shader;
 use plimsoll::target::Target;
-use plimsoll::tensor::DType;
+use plimsoll::tensor::{DType, TensorType};
 
 /// Every target whose kernels might differ: each shipped profile, and graphics cards.
 fn targets() -> Vec<Target> {
@@ -21,7 +21,7 @@ fn targets() -> Vec<Target> {
     shipped.chain([wide, narrow]).collect()
 }
 
-/// Every dispatch of every specimen on every target.
+/// Every dispatch of every specimen on every target, with floats in full and in halves.
 fn dispatches() -> Vec<Dispatch> {
     let mut all = Vec::new();
     for target in targets() {
@@ -29,15 +29,29 @@ fn dispatches() -> Vec<Dispatch> {
             let rule = specimen.op.rule();
             let outputs = rule.outputs(&specimen.inputs).unwrap();
             let wanted = vec![true; outputs.len()];
-            all.extend(rule.lower(&Lowering {
-                inputs: &specimen.inputs,
-                outputs: &outputs,
-                wanted: &wanted,
-                target: &target,
-            }));
+            let mut lower = |inputs: &[TensorType], outputs: &[TensorType]| {
+                all.extend(rule.lower(&Lowering { inputs, outputs, wanted: &wanted, target: &target }));
+            };
+            lower(&specimen.inputs, &outputs);
+            let (inputs, outputs) = in_halves(&specimen.op, specimen.inputs.clone(), outputs);
+            lower(&inputs, &outputs);
         }
     }
     all
+}
+
+/// The same types with all floats that the op can have in halves so.
+fn in_halves(op: &Op, mut inputs: Vec<TensorType>, mut outputs: Vec<TensorType>) -> (Vec<TensorType>, Vec<TensorType>) {
+    for operand in op.rule().halves(inputs.len()).into_iter().flatten() {
+        let ty = match operand {
+            Operand::Input(i) => &mut inputs[i],
+            Operand::Output(i) => &mut outputs[i],
+        };
+        if ty.dtype == DType::F32 {
+            ty.dtype = DType::F16;
+        }
+    }
+    (inputs, outputs)
 }
 
 /// Each distinct text once, with every dispatch of it.
@@ -49,8 +63,8 @@ fn by_shader() -> BTreeMap<String, Vec<Dispatch>> {
     texts
 }
 
-fn parse(shader: &Shader, dtype: DType) -> (naga::Module, ModuleInfo) {
-    let text = shader.text(dtype);
+fn parse(shader: &Shader) -> (naga::Module, ModuleInfo) {
+    let text = shader.text();
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{}: {}", shader.label(), e.emit_to_string(&text)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::all())
@@ -61,13 +75,21 @@ fn parse(shader: &Shader, dtype: DType) -> (naga::Module, ModuleInfo) {
     (module, info)
 }
 
+/// Whether a type is an array of atomic words.
+fn is_atomic(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
+    let naga::TypeInner::Array { base, .. } = module.types[ty].inner else { return false };
+    matches!(module.types[base].inner, naga::TypeInner::Atomic(_))
+}
+
 /// For each binding of a module, whether it is read and written.
 fn uses(module: &naga::Module, info: &ModuleInfo) -> Vec<(bool, bool)> {
     let mut bound = BTreeMap::new();
     for (handle, global) in module.global_variables.iter() {
         let Some(binding) = &global.binding else { continue };
         let used = info.get_entry_point(0)[handle];
-        bound.insert(binding.binding, (used.contains(GlobalUse::READ), used.contains(GlobalUse::WRITE)));
+        // Half a word is written by changing the word, which is no reading of what the half was.
+        let read = used.contains(GlobalUse::READ) && !is_atomic(module, global.ty);
+        bound.insert(binding.binding, (read, used.contains(GlobalUse::WRITE)));
     }
     assert!(bound.keys().copied().eq(0..bound.len() as u32), "bindings are numbered from 0 without gaps");
     bound.into_values().collect()
@@ -78,10 +100,10 @@ fn names_bindings_and_params_are_what_the_op_says() {
     let all = dispatches();
     for (label, dispatches) in by_shader() {
         let shader = &dispatches[0].shader;
-        let (module, info) = parse(shader, DType::F32);
+        let (module, info) = parse(shader);
         assert_eq!(module.entry_points.len(), 1, "{label}");
         assert_eq!(module.entry_points[0].name, shader.name, "{label}: entry point and file have one name");
-        let workgroup = shader.workgroup(DType::F32);
+        let workgroup = shader.workgroup();
         assert_eq!(module.entry_points[0].workgroup_size, workgroup.size, "{label}: the workgroup's size");
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
@@ -127,14 +149,12 @@ fn an_output_is_written_and_an_input_is_not() {
 }
 
 #[test]
-fn every_shader_validates_in_every_prelude_and_translates_for_every_backend() {
+fn every_shader_validates_and_translates_for_every_backend() {
     for (label, dispatches) in by_shader() {
-        for dtype in [DType::F32, DType::F16] {
-            let (module, info) = parse(&dispatches[0].shader, dtype);
-            to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: SPIR-V: {e}"));
-            to_metal(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: MSL: {e}"));
-            to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label} {dtype}: HLSL: {e}"));
-        }
+        let (module, info) = parse(&dispatches[0].shader);
+        to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}"));
+        to_metal(&module, &info).unwrap_or_else(|e| panic!("{label}: MSL: {e}"));
+        to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
     }
 }
 
@@ -197,7 +217,7 @@ fn every_prelude_is_part_of_all_texts_or_included_by_some() {
     let included: BTreeSet<&str> =
         texts.iter().flat_map(|t| t.lines()).filter_map(|line| line.strip_prefix("//: include ")).collect();
     let preludes = files(&format!("{folder}/prelude")).map(|p| p.file_stem().unwrap().to_str().unwrap().to_string());
-    let preludes: BTreeSet<String> = preludes.filter(|p| !["f16", "f32", "functions"].contains(&p.as_str())).collect();
+    let preludes: BTreeSet<String> = preludes.filter(|p| p != "functions").collect();
     assert!(included.iter().copied().eq(preludes.iter().map(String::as_str)), "{included:?} and {preludes:?}");
 }
 

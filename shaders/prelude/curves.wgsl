@@ -48,3 +48,14 @@ fn curve_slope(f: u32, a: f32, b: f32, x: f32) -> f32 {
     if f == 3u { return select(logistic(a * x), 1.0, a * x > b); }
     return select(a, 1.0, x > 0.0);
 }
+//: if V == 4
+fn curves(f: u32, a: f32, b: f32, x: Num) -> Num {
+    return Num(curve(f, a, b, x.x), curve(f, a, b, x.y), curve(f, a, b, x.z), curve(f, a, b, x.w));
+}
+fn curve_slopes(f: u32, a: f32, b: f32, x: Num) -> Num {
+    return Num(curve_slope(f, a, b, x.x), curve_slope(f, a, b, x.y), curve_slope(f, a, b, x.z), curve_slope(f, a, b, x.w));
+}
+//: else
+fn curves(f: u32, a: f32, b: f32, x: Num) -> Num { return curve(f, a, b, x); }
+fn curve_slopes(f: u32, a: f32, b: f32, x: Num) -> Num { return curve_slope(f, a, b, x); }
+//: end

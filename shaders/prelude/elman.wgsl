@@ -12,18 +12,18 @@ var<immediate> p: Params;
 const BIAS = 1u;     // there is a bias
 const FUNCTION = 8u; // f is the number from this bit on
 
-@group(0) @binding(2) var<storage, read_write> bias: array<Unit>;   // (H)
-@group(0) @binding(3) var<storage, read_write> y: array<Unit>;      // (B, H), over xp
+//: numbers 2 bias 0 V reads (H)
+//: numbers 3 y H V updates (B, H), over xp
 @group(0) @binding(4) var<storage, read_write> lengths: array<u32>; // (B)
 
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
-    let now = (p.y + at) / {V}u;
+    let now = p.y + at;
     if p.t >= lengths[p.lengths + row] {
-        y[now] = a[(p.a + at) / {V}u];
+        put_y(now, get_a(p.a + at));
         return;
     }
-    var v = Num(y[now]) + sum;
-    if (p.flags & BIAS) != 0u { v += Num(bias[(p.bias + col) / {V}u]); }
-    y[now] = Unit(activates(p.flags >> FUNCTION, v));
+    var v = get_y(now) + sum;
+    if (p.flags & BIAS) != 0u { v += get_bias(p.bias + col); }
+    put_y(now, activates(p.flags >> FUNCTION, v));
 }

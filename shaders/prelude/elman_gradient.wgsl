@@ -11,17 +11,17 @@ var<immediate> p: Params;
 
 const FUNCTION = 8u; // f is the number from this bit on
 
-@group(0) @binding(2) var<storage, read_write> y: array<Unit>;      // (B, H)
-@group(0) @binding(3) var<storage, read_write> dp: array<Unit>;     // (B, H), over dy
-@group(0) @binding(4) var<storage, read_write> carry: array<Unit>;  // (B, H) dh
+//: numbers 2 y H V reads (B, H)
+//: numbers 3 dp H V updates (B, H), over dy
+//: numbers 4 carry 0 V updates (B, H) dh
 @group(0) @binding(5) var<storage, read_write> lengths: array<u32>; // (B)
 
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
-    let now = (p.dp + at) / {V}u;
-    let carried = (p.carry + at) / {V}u;
-    let dh = sum + Num(dp[now]) + Num(carry[carried]);
+    let now = p.dp + at;
+    let carried = p.carry + at;
+    let dh = sum + get_dp(now) + get_carry(carried);
     let held = p.t >= lengths[p.lengths + row];
-    dp[now] = Unit(select(dh * slopes(p.flags >> FUNCTION, Num(y[(p.y + at) / {V}u])), Num(0.0), held));
-    carry[carried] = Unit(select(Num(0.0), dh, held));
+    put_dp(now, select(dh * slopes(p.flags >> FUNCTION, get_y(p.y + at)), Num(0.0), held));
+    put_carry(carried, select(Num(0.0), dh, held));
 }

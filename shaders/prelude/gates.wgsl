@@ -4,8 +4,8 @@
 //
 // Past the last row or unit is that row or unit again, for nothing made of it is kept; past the last k
 // is 0. p.k and p.n are both H, and a multiple of 4 where V is 4.
-@group(0) @binding(0) var<storage, read_write> a: array<Unit>; // (B, H) = (m, k), h of the step before
-@group(0) @binding(1) var<storage, read_write> b: array<Unit>; // (G H, H), the weight
+//: numbers 0 a H V reads (B, H) = (m, k), h of the step before
+//: numbers 1 b HB V reads (G H, H), the weight
 
 //: if A == 16
 fn unit_of(col: u32) -> u32 { return col / 64u * 16u + col % 16u; }
@@ -18,16 +18,16 @@ fn row_of(col: u32) -> u32 { return gate_of(col) * p.n + min(unit_of(col), p.n -
 
 //: if V == 4
 // a[row, k..k+4]
-fn a4(row: u32, k: u32) -> vec4<f32> { return vec4<f32>(a[(p.a + min(row, p.m - 1u) * p.k + k) / 4u]); }
+fn a4(row: u32, k: u32) -> vec4<f32> { return get_a(p.a + min(row, p.m - 1u) * p.k + k); }
 // b[row_of(col), k..k+4]
-fn b4(col: u32, k: u32) -> vec4<f32> { return vec4<f32>(b[(p.b + row_of(col) * p.k + k) / 4u]); }
+fn b4(col: u32, k: u32) -> vec4<f32> { return get_b(p.b + row_of(col) * p.k + k); }
 fn h_before(row: u32, unit: u32) -> f32 {
     let i = p.a + row * p.n + unit;
-    return load(a[i / 4u][i % 4u]);
+    return get_a(i / 4u * 4u)[i % 4u];
 }
 //: else
 fn a1(row: u32, k: u32) -> f32 {
-    let x = load(a[p.a + min(row, p.m - 1u) * p.k + min(k, p.k - 1u)]);
+    let x = get_a(p.a + min(row, p.m - 1u) * p.k + min(k, p.k - 1u));
     return select(0.0, x, k < p.k);
 }
 // a[row, k..k+4]
@@ -35,14 +35,14 @@ fn a4(row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a1(row, k), a1(row, k + 1u), a1(row, k + 2u), a1(row, k + 3u));
 }
 fn b1(col: u32, k: u32) -> f32 {
-    let x = load(b[p.b + row_of(col) * p.k + min(k, p.k - 1u)]);
+    let x = get_b(p.b + row_of(col) * p.k + min(k, p.k - 1u));
     return select(0.0, x, k < p.k);
 }
 // b[row_of(col), k..k+4]
 fn b4(col: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(b1(col, k), b1(col, k + 1u), b1(col, k + 2u), b1(col, k + 3u));
 }
-fn h_before(row: u32, unit: u32) -> f32 { return load(a[p.a + row * p.n + unit]); }
+fn h_before(row: u32, unit: u32) -> f32 { return get_a(p.a + row * p.n + unit); }
 //: end
 
 //: if A == 16

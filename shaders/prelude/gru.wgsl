@@ -15,10 +15,10 @@ var<immediate> p: Params;
 const BIAS = 1u;    // there is a bias
 const LENGTHS = 2u; // there are lengths
 
-@group(0) @binding(2) var<storage, read_write> bias: array<Stored>;  // (3 H)
-@group(0) @binding(3) var<storage, read_write> gates: array<Stored>; // (B, 3 H) r|z|n, over xp
-@group(0) @binding(4) var<storage, read_write> q: array<Stored>;     // (B, H)
-@group(0) @binding(5) var<storage, read_write> y: array<Stored>;     // (B, H)
+//: numbers 2 bias 0 1 reads (3 H)
+//: numbers 3 gates H 1 updates (B, 3 H) r|z|n, over xp
+//: numbers 4 q H 1 writes (B, H)
+//: numbers 5 y H 1 writes (B, H)
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B)
 
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
@@ -29,20 +29,20 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     var linear = 0.0;
     var h = before;
     if (p.flags & LENGTHS) == 0u || p.t < lengths[p.lengths + row] {
-        let xp = vec3<f32>(load(gates[gate]), load(gates[gate + p.n]), load(gates[gate + 2u * p.n]));
+        let xp = vec3<f32>(get_gates(gate), get_gates(gate + p.n), get_gates(gate + 2u * p.n));
         var v = sum.xyz;
         if (p.flags & BIAS) != 0u {
             let u = p.bias + unit;
-            v += vec3<f32>(load(bias[u]), load(bias[u + p.n]), load(bias[u + 2u * p.n]));
+            v += vec3<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n));
         }
         linear = v.z;
         let r = logistic(xp.x + v.x);
         g = vec3<f32>(r, logistic(xp.y + v.y), tangent(fma(r, linear, xp.z)));
         h = fma(g.y, before - g.z, g.z);
     }
-    gates[gate] = store(g.x);
-    gates[gate + p.n] = store(g.y);
-    gates[gate + 2u * p.n] = store(g.z);
-    q[p.q + at] = store(linear);
-    y[p.y + at] = store(h);
+    put_gates(gate, g.x);
+    put_gates(gate + p.n, g.y);
+    put_gates(gate + 2u * p.n, g.z);
+    put_q(p.q + at, linear);
+    put_y(p.y + at, h);
 }

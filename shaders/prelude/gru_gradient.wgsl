@@ -15,14 +15,14 @@ struct Params {
 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> a: array<Unit>;        // (B, 3 H), the step after's dr|dz|dn
-@group(0) @binding(1) var<storage, read_write> b: array<Unit>;        // (3 H, H), the weight
-@group(0) @binding(2) var<storage, read_write> dq_after: array<Unit>; // (B, H), the step after's dq
-@group(0) @binding(3) var<storage, read_write> dy: array<Unit>;       // (B, H)
-@group(0) @binding(4) var<storage, read_write> gates: array<Unit>;    // (B, 3 H) r|z|n, then their gradients
-@group(0) @binding(5) var<storage, read_write> q: array<Unit>;        // (B, H), then its gradient
-@group(0) @binding(6) var<storage, read_write> h_before: array<Unit>; // (B, H)
-@group(0) @binding(7) var<storage, read_write> carry: array<Unit>;    // (B, H) dh
+//: numbers 0 a H V reads (B, 3 H), the step after's dr|dz|dn
+//: numbers 1 b HB V reads (3 H, H), the weight
+//: numbers 2 dq_after H V reads (B, H), the step after's dq
+//: numbers 3 dy H V reads (B, H)
+//: numbers 4 gates H V updates (B, 3 H) r|z|n, then their gradients
+//: numbers 5 q H V updates (B, H), then its gradient
+//: numbers 6 h_before H V reads (B, H)
+//: numbers 7 carry 0 V updates (B, H) dh
 
 // Past the last row or column is that row or column again, for nothing made of it is kept; past the last
 // k is 0. H is a multiple of 4 where V is 4, so that no four elements are of both dz and dq.
@@ -30,16 +30,16 @@ var<immediate> p: Params;
 // dr|dz|dq[row, k..k+4]
 fn a4(row: u32, k: u32) -> vec4<f32> {
     let r = min(row, p.m - 1u);
-    if k < 2u * p.n { return vec4<f32>(a[(p.a + r * p.stride + k) / 4u]); }
-    return vec4<f32>(dq_after[(p.after + r * p.n + k - 2u * p.n) / 4u]);
+    if k < 2u * p.n { return get_a(p.a + r * p.stride + k); }
+    return get_dq_after(p.after + r * p.n + k - 2u * p.n);
 }
 // b[k, col..col+4]
-fn b4(k: u32, col: u32) -> vec4<f32> { return vec4<f32>(b[(p.b + k * p.n + min(col, p.n - 4u)) / 4u]); }
+fn b4(k: u32, col: u32) -> vec4<f32> { return get_b(p.b + k * p.n + min(col, p.n - 4u)); }
 //: else
 fn a1(row: u32, k: u32) -> f32 {
     let r = min(row, p.m - 1u);
-    if k < 2u * p.n { return load(a[p.a + r * p.stride + k]); }
-    if k < p.k { return load(dq_after[p.after + r * p.n + k - 2u * p.n]); }
+    if k < 2u * p.n { return get_a(p.a + r * p.stride + k); }
+    if k < p.k { return get_dq_after(p.after + r * p.n + k - 2u * p.n); }
     return 0.0;
 }
 // dr|dz|dq[row, k..k+4]
@@ -47,7 +47,7 @@ fn a4(row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a1(row, k), a1(row, k + 1u), a1(row, k + 2u), a1(row, k + 3u));
 }
 fn b1(k: u32, col: u32) -> f32 {
-    let x = load(b[p.b + min(k, p.k - 1u) * p.n + min(col, p.n - 1u)]);
+    let x = get_b(p.b + min(k, p.k - 1u) * p.n + min(col, p.n - 1u));
     return select(0.0, x, k < p.k);
 }
 // b[k, col..col+4]
@@ -59,19 +59,16 @@ fn b4(k: u32, col: u32) -> vec4<f32> {
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let gate = p.gates + row * 3u * p.n + col;
-    let at_r = gate / {V}u;
-    let at_z = (gate + p.n) / {V}u;
-    let at_n = (gate + 2u * p.n) / {V}u;
-    let at_q = (p.q + at) / {V}u;
-    let carried = (p.carry + at) / {V}u;
-    let r = Num(gates[at_r]);
-    let z = Num(gates[at_z]);
-    let n = Num(gates[at_n]);
-    let dh = sum + Num(dy[(p.dy + at) / {V}u]) + Num(carry[carried]);
+    let at_q = p.q + at;
+    let carried = p.carry + at;
+    let r = get_gates(gate);
+    let z = get_gates(gate + p.n);
+    let n = get_gates(gate + 2u * p.n);
+    let dh = sum + get_dy(p.dy + at) + get_carry(carried);
     let dn = dh * (1.0 - z) * (1.0 - n * n);
-    gates[at_r] = Unit(dn * Num(q[at_q]) * r * (1.0 - r));
-    gates[at_z] = Unit(dh * (Num(h_before[(p.before + at) / {V}u]) - n) * z * (1.0 - z));
-    gates[at_n] = Unit(dn);
-    q[at_q] = Unit(dn * r);
-    carry[carried] = Unit(dh * z);
+    put_gates(gate, dn * get_q(at_q) * r * (1.0 - r));
+    put_gates(gate + p.n, dh * (get_h_before(p.before + at) - n) * z * (1.0 - z));
+    put_gates(gate + 2u * p.n, dn);
+    put_q(at_q, dn * r);
+    put_carry(carried, dh * z);
 }

@@ -15,17 +15,17 @@ var<immediate> p: Params;
 const BIAS = 1u;    // there is a bias
 const LENGTHS = 2u; // there are lengths
 
-@group(0) @binding(2) var<storage, read_write> bias: array<Stored>;     // (4 H)
-@group(0) @binding(3) var<storage, read_write> gates: array<Stored>;    // (B, 4 H) i|f|g|o, over xp
-@group(0) @binding(4) var<storage, read_write> c_before: array<Stored>; // (B, H)
-@group(0) @binding(5) var<storage, read_write> c: array<Stored>;        // (B, H)
-@group(0) @binding(6) var<storage, read_write> y: array<Stored>;        // (B, H)
+//: numbers 2 bias 0 1 reads (4 H)
+//: numbers 3 gates H 1 updates (B, 4 H) i|f|g|o, over xp
+//: numbers 4 c_before H 1 reads (B, H)
+//: numbers 5 c H 1 writes (B, H)
+//: numbers 6 y H 1 writes (B, H)
 @group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B)
 
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let at = row * p.n + unit;
     let gate = p.gates + row * 4u * p.n + unit;
-    let before = load(c_before[p.before + at]);
+    let before = get_c_before(p.before + at);
     var g = vec4<f32>(0.0, 1.0, 0.0, 0.0);
     var now = before;
     var h = 0.0;
@@ -33,24 +33,24 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
         h = h_before(row, unit);
     } else {
         let xp = vec4<f32>(
-            load(gates[gate]),
-            load(gates[gate + p.n]),
-            load(gates[gate + 2u * p.n]),
-            load(gates[gate + 3u * p.n]),
+            get_gates(gate),
+            get_gates(gate + p.n),
+            get_gates(gate + 2u * p.n),
+            get_gates(gate + 3u * p.n),
         );
         var v = xp + sum;
         if (p.flags & BIAS) != 0u {
             let u = p.bias + unit;
-            v += vec4<f32>(load(bias[u]), load(bias[u + p.n]), load(bias[u + 2u * p.n]), load(bias[u + 3u * p.n]));
+            v += vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), get_bias(u + 3u * p.n));
         }
         g = vec4<f32>(logistic(v.x), logistic(v.y), tangent(v.z), logistic(v.w));
         now = fma(g.y, before, g.x * g.z);
         h = g.w * tangent(now);
     }
-    gates[gate] = store(g.x);
-    gates[gate + p.n] = store(g.y);
-    gates[gate + 2u * p.n] = store(g.z);
-    gates[gate + 3u * p.n] = store(g.w);
-    c[p.c + at] = store(now);
-    y[p.y + at] = store(h);
+    put_gates(gate, g.x);
+    put_gates(gate + p.n, g.y);
+    put_gates(gate + 2u * p.n, g.z);
+    put_gates(gate + 3u * p.n, g.w);
+    put_c(p.c + at, now);
+    put_y(p.y + at, h);
 }

@@ -17,41 +17,37 @@ var<immediate> p: Params;
 
 const LENGTHS = 2u; // there are lengths
 
-@group(0) @binding(2) var<storage, read_write> dy: array<Unit>;       // (B, H)
-@group(0) @binding(3) var<storage, read_write> gates: array<Unit>;    // (B, 4 H) i|f|g|o, then their gradients
-@group(0) @binding(4) var<storage, read_write> c_before: array<Unit>; // (B, H)
-@group(0) @binding(5) var<storage, read_write> carry: array<Unit>;    // (2, B, H) dh, dc
+//: numbers 2 dy H V reads (B, H)
+//: numbers 3 gates H V updates (B, 4 H) i|f|g|o, then their gradients
+//: numbers 4 c_before H V reads (B, H)
+//: numbers 5 carry 0 V updates (2, B, H) dh, dc
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;   // (B)
 
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let gate = p.gates + row * 4u * p.n + col;
-    let of_h = (p.carry + at) / {V}u;
-    let of_c = (p.carry + p.m * p.n + at) / {V}u;
-    let at_i = gate / {V}u;
-    let at_f = (gate + p.n) / {V}u;
-    let at_g = (gate + 2u * p.n) / {V}u;
-    let at_o = (gate + 3u * p.n) / {V}u;
-    let dh = sum + Num(dy[(p.dy + at) / {V}u]) + Num(carry[of_h]);
+    let of_h = p.carry + at;
+    let of_c = of_h + p.m * p.n;
+    let dh = sum + get_dy(p.dy + at) + get_carry(of_h);
     if (p.flags & LENGTHS) != 0u && p.t >= lengths[p.lengths + row] {
-        carry[of_h] = Unit(dh);
-        gates[at_i] = Unit(Num(0.0));
-        gates[at_f] = Unit(Num(0.0));
-        gates[at_g] = Unit(Num(0.0));
-        gates[at_o] = Unit(Num(0.0));
+        put_carry(of_h, dh);
+        put_gates(gate, Num(0.0));
+        put_gates(gate + p.n, Num(0.0));
+        put_gates(gate + 2u * p.n, Num(0.0));
+        put_gates(gate + 3u * p.n, Num(0.0));
         return;
     }
-    let i = Num(gates[at_i]);
-    let f = Num(gates[at_f]);
-    let g = Num(gates[at_g]);
-    let o = Num(gates[at_o]);
-    let before = Num(c_before[(p.before + at) / {V}u]);
+    let i = get_gates(gate);
+    let f = get_gates(gate + p.n);
+    let g = get_gates(gate + 2u * p.n);
+    let o = get_gates(gate + 3u * p.n);
+    let before = get_c_before(p.before + at);
     let tanh_c = tangents(fma(f, before, i * g));
-    let dc = Num(carry[of_c]) + dh * o * (1.0 - tanh_c * tanh_c);
-    carry[of_h] = Unit(Num(0.0));
-    carry[of_c] = Unit(dc * f);
-    gates[at_i] = Unit(dc * g * i * (1.0 - i));
-    gates[at_f] = Unit(dc * before * f * (1.0 - f));
-    gates[at_g] = Unit(dc * i * (1.0 - g * g));
-    gates[at_o] = Unit(dh * tanh_c * o * (1.0 - o));
+    let dc = get_carry(of_c) + dh * o * (1.0 - tanh_c * tanh_c);
+    put_carry(of_h, Num(0.0));
+    put_carry(of_c, dc * f);
+    put_gates(gate, dc * g * i * (1.0 - i));
+    put_gates(gate + p.n, dc * before * f * (1.0 - f));
+    put_gates(gate + 2u * p.n, dc * i * (1.0 - g * g));
+    put_gates(gate + 3u * p.n, dh * tanh_c * o * (1.0 - o));
 }

@@ -26,6 +26,8 @@ pub(super) const TRAIN: &[&str] = &[
     "clip_norm",
     "clip_value",
     "carry_state",
+    "storage",
+    "loss_scale",
     "loss",
     "optimizer",
     "schedule",

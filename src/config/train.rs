@@ -1,5 +1,6 @@
 //! How a run learns: `[train]`, its loss, its optimizer and its parameter groups.
 
+use super::words::words;
 use super::{DataConfig, ScheduleConfig, Source, TargetKind};
 
 /// How a model learns.
@@ -21,6 +22,10 @@ pub struct TrainConfig {
     pub clip_norm: Option<f32>,
     /// The greatest absolute value that each element of a gradient keeps, after `clip_norm`.
     pub clip_value: Option<f32>,
+    /// How floats between two dispatches are stored.
+    pub storage: StorageConfig,
+    /// How the loss is scaled where they are stored in halves.
+    pub loss_scale: LossScaleConfig,
     /// Whether a batch starts from the recurrent state that the one before ended with.
     pub carry_state: bool,
     /// What is made small.
@@ -33,6 +38,25 @@ pub struct TrainConfig {
     pub warmup: u64,
     /// Parameters with settings of their own; the first group that matches counts.
     pub groups: Vec<GroupConfig>,
+}
+
+words! {
+    /// How floats between two dispatches are stored.
+    StorageConfig {
+        /// In full.
+        F32 = "f32",
+        /// In halves.
+        F16 = "f16",
+    }
+}
+
+/// How the loss is scaled before differentiation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LossScaleConfig {
+    /// By less after a step whose gradients are not finite, by more after many whose are.
+    Dynamic,
+    /// Always by this.
+    Static(f32),
 }
 
 /// When a run ends.
@@ -158,6 +182,8 @@ impl TrainConfig {
             evaluate_every: None,
             clip_norm: None,
             clip_value: None,
+            storage: StorageConfig::F32,
+            loss_scale: LossScaleConfig::Dynamic,
             carry_state: matches!(data.source, Source::Text { .. }),
             loss: LossConfig::left_out(data.target()),
             optimizer: OptimizerConfig::AdamW {

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Config, DataConfig, GroupConfig, LayerConfig, LayerKind, Length, LossConfig, OptimizerConfig};
+use super::{
+    Config, DataConfig, GroupConfig, LayerConfig, LayerKind, Length, LossConfig, LossScaleConfig, OptimizerConfig,
+    StorageConfig,
+};
 use super::{ScheduleConfig, Source, TrainConfig};
 use crate::bytes::Bytes;
 
@@ -92,7 +95,17 @@ fn train_block(train: &TrainConfig, data: &DataConfig) -> String {
         + &optional("clip_norm", train.clip_norm.map(number), "gradients keep their norm")
         + &optional("clip_value", train.clip_value.map(number), "elements of gradients keep their value")
         + &entry("carry_state", train.carry_state)
+        + &entry("storage", quoted(train.storage.name()))
+        + &loss_scale(train)
         + &entry("warmup", train.warmup)
+}
+
+fn loss_scale(train: &TrainConfig) -> String {
+    match (train.storage, train.loss_scale) {
+        (StorageConfig::F32, _) => String::new(),
+        (StorageConfig::F16, LossScaleConfig::Dynamic) => entry("loss_scale", quoted("dynamic")),
+        (StorageConfig::F16, LossScaleConfig::Static(scale)) => entry("loss_scale", number(scale)),
+    }
 }
 
 fn layer_block(layer: &LayerConfig) -> String {

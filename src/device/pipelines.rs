@@ -4,10 +4,6 @@ use std::collections::HashMap;
 
 use crate::plan::Plan;
 use crate::schedule::Step;
-use crate::tensor::DType;
-
-/// What tells one pipeline from another.
-type Key = (String, DType);
 
 /// The pipelines of one plan.
 pub(super) struct Pipelines {
@@ -20,10 +16,10 @@ pub(super) struct Pipelines {
 impl Pipelines {
     /// Compiles what `plan` dispatches.
     pub(super) fn new(device: &wgpu::Device, plan: &Plan) -> Self {
-        let mut known: HashMap<Key, usize> = HashMap::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         let mut all = Self { compiled: Vec::new(), layouts: HashMap::new(), of_step: Vec::new() };
         for step in &plan.schedule.steps {
-            let key = (step.dispatch.shader.label(), step.dispatch.dtype);
+            let key = step.dispatch.shader.label();
             let index = *known.entry(key).or_insert_with(|| all.compile(device, step));
             all.of_step.push(index);
         }
@@ -35,7 +31,7 @@ impl Pipelines {
         let label = shader.label();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(shader.text(step.dispatch.dtype).into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text().into()),
         });
         let bindings = step.accesses.len();
         let layout = self.layouts.entry(bindings).or_insert_with(|| bind_group_layout(device, bindings));

@@ -87,7 +87,8 @@ impl DeviceEngine {
             .map(|(binding, access)| {
                 let value = access.writes.or(access.reads).expect("a binding touches a value");
                 let place = self.plan.value(value, copy).expect("a value that is bound has a place");
-                let bytes = access.bytes.end - access.bytes.start + access.slack;
+                // A binding is whole words; the half beside the last belongs to what comes next, or to nobody.
+                let bytes = (access.bytes.end - access.bytes.start + access.slack).next_multiple_of(4);
                 wgpu::BindGroupEntry {
                     binding,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -28,7 +28,7 @@ impl Builder {
     ) -> Result<ValueId, LayerError> {
         let mut inputs = vec![logits, targets, self.loss_scale()?];
         inputs.extend(weights);
-        let op = CrossEntropy { label_smoothing, weighted: weights.is_some(), accumulate: false };
+        let op = CrossEntropy { label_smoothing, weighted: weights.is_some(), ..CrossEntropy::default() };
         self.apply_one(op, &inputs)
     }
 
@@ -66,6 +66,6 @@ impl Builder {
 
     fn elementwise(&mut self, measure: Measure, x: ValueId, targets: ValueId) -> Result<ValueId, LayerError> {
         let scale = self.loss_scale()?;
-        self.apply_one(ElementwiseLoss { measure, accumulate: false }, &[x, targets, scale])
+        self.apply_one(ElementwiseLoss { measure, accumulate: false, seeded: false }, &[x, targets, scale])
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Data, Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -87,13 +87,7 @@ impl Rule for Activation {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![Dispatch {
-            shader: shader!("activation"),
-            dtype: at.outputs[0].dtype,
-            params: params(&at.outputs[0], self.function),
-            groups: at.cover(at.outputs[0].len(), 256),
-            bindings: vec![at.read(0), at.write(0)],
-        }]
+        vec![at.flat(shader!("activation"), params(&at.outputs[0], self.function), vec![at.read(0), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -102,6 +96,10 @@ impl Rule for Activation {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -131,13 +129,11 @@ impl Rule for ActivationGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![Dispatch {
-            shader: shader!("activation_gradient"),
-            dtype: at.outputs[0].dtype,
-            params: params(&at.outputs[0], self.function),
-            groups: at.cover(at.outputs[0].len(), 256),
-            bindings: vec![at.read(0), at.read(1), at.write(0)],
-        }]
+        vec![at.flat(
+            shader!("activation_gradient"),
+            params(&at.outputs[0], self.function),
+            vec![at.read(0), at.read(1), at.write(0)],
+        )]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -147,6 +143,10 @@ impl Rule for ActivationGradient {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 1), InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -64,6 +64,7 @@ impl Rule for Adagrad {
                 .filled(4, Data::Uniform(0.0, 1.0))
         };
         let sizes = [4, 4 * 257].into_iter().map(|p| of(Update::with_decay(0.1), p));
-        sizes.chain(Update::samples(4 * 67).map(|update| of(update, 4 * 67))).collect()
+        let skipped = Update::skipped(of(Update::with_decay(0.1), 4 * 67));
+        sizes.chain(Update::samples(4 * 67).map(|update| of(update, 4 * 67))).chain([skipped]).collect()
     }
 }

@@ -88,7 +88,8 @@ impl Rule for Adam {
         let sizes = [4, 4 * 251, 4 * 257];
         let all = sizes.into_iter().map(|p| of(true, Update::with_decay(0.1), p));
         let p = 4 * 67;
-        all.chain([true, false].into_iter().flat_map(|d| Update::samples(p).map(|update| of(d, update, p)))).collect()
+        let kinds = [true, false].into_iter().flat_map(|d| Update::samples(p).map(|update| of(d, update, p)));
+        all.chain(kinds).chain([Update::skipped(of(true, Update::with_decay(0.1), p))]).collect()
     }
 }
 

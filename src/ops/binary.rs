@@ -3,7 +3,8 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::{
-    Binding, ColumnSum, Dispatch, Emit, InPlace, Lowering, Rule, Scale, ShapeError, Site, Slope, Specimen, clamp,
+    Binding, ColumnSum, Dispatch, Emit, InPlace, Lowering, Operand, Rule, Scale, ShapeError, Site, Slope, Specimen,
+    clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -48,11 +49,11 @@ impl Binary {
 
 /// `onto[i] = onto[i] + x[i]` for a range of an output and all of `x`.
 pub(super) fn add_into(at: &Lowering, onto: Binding, x: Binding) -> Dispatch {
-    let len = (onto.bytes.end - onto.bytes.start) / 4;
-    let (onto, skip) = onto.aligned(at.target.align(), 4);
+    let [of_x, of_y] = [&x, &onto].map(|binding| at.type_bound(binding).dtype);
+    let len = (onto.bytes.end - onto.bytes.start) / of_y.bytes();
+    let (onto, skip) = at.aligned(onto);
     Dispatch {
-        shader: shader!("add_into"),
-        dtype: at.outputs[0].dtype,
+        shader: shader!("add_into").with(&[("X", at.target.storage(of_x)), ("H", at.target.storage(of_y))]),
         params: bytes_of(&OntoParams { len: clamp(len), skip }).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![x, onto],
@@ -99,11 +100,13 @@ impl Rule for Binary {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
         let params = Params { len: clamp(len), operation: *self as u32, b_len: clamp(at.inputs[1].len()) };
+        // Neither runs past the end of b.
+        let width = Lowering::width(len).min(Lowering::width(at.inputs[1].len()));
+        let [h, b] = [Operand::Output(0), Operand::Input(1)].map(|operand| at.storage(operand));
         vec![Dispatch {
-            shader: shader!("binary"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("binary").with(&[("H", h), ("B", b), ("V", width)]),
             params: bytes_of(&params).to_vec(),
-            groups: at.cover(len, 256),
+            groups: at.cover(len / u64::from(width), 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
         }]
     }
@@ -115,6 +118,10 @@ impl Rule for Binary {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0), InPlace::may(0, 1)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)], vec![Operand::Input(1)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
 use super::{
-    Binary, Binding, Dispatch, Emit, Fill, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp,
+    Binary, Binding, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen,
+    clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -35,8 +36,7 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
     let (y, y_from) = y.aligned(at.target.align(), DType::F32.bytes());
     let params = Params { rows: clamp(rows), cols, stride: clamp(stride), accumulate: accumulate.into(), y_from };
     Dispatch {
-        shader: shader!("column_sum"),
-        dtype: at.inputs[x].dtype,
+        shader: shader!("column_sum").with(&[("H", at.storage(Operand::Input(x)))]),
         params: bytes_of(&params).to_vec(),
         groups: at.cover(cols.into(), 64),
         bindings: vec![at.read(x), y],
@@ -88,6 +88,10 @@ impl Rule for ColumnSum {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| ColumnSum { accumulate: true }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

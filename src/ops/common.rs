@@ -2,10 +2,73 @@
 
 use std::ops::Range;
 
-use super::{Binding, Lowering, Operand, ShapeError};
+use super::{Binding, Dispatch, Lowering, Operand, ShapeError};
+use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
 impl Lowering<'_> {
+    /// The type of an operand.
+    pub fn type_of(&self, operand: Operand) -> &TensorType {
+        match operand {
+            Operand::Input(i) => &self.inputs[i],
+            Operand::Output(i) => &self.outputs[i],
+        }
+    }
+
+    /// The type of the value that `binding` is a range of.
+    pub fn type_bound(&self, binding: &Binding) -> &TensorType {
+        self.type_of(binding.reads.or(binding.writes).expect("a binding reads or writes"))
+    }
+
+    /// How kernels are told that floats of this type are stored; see `shader::numbers`.
+    pub fn storage(&self, operand: Operand) -> u32 {
+        self.target.storage(self.type_of(operand).dtype)
+    }
+
+    /// The same for kernels that move elements and do not look at them.
+    pub(super) fn storage_to_move(&self, operand: Operand) -> u32 {
+        match self.type_of(operand).dtype {
+            DType::F16 => self.storage(operand),
+            DType::F32 | DType::U32 => 3,
+        }
+    }
+
+    /// The bytes of these entries of an operand's outermost dimension.
+    pub(super) fn entries(&self, operand: Operand, entries: Range<u32>) -> Range<u64> {
+        let ty = self.type_of(operand);
+        let one = TensorType::new(&ty.shape[1..], ty.dtype).bytes();
+        u64::from(entries.start) * one..u64::from(entries.end) * one
+    }
+
+    /// The binding moved to where the device lets one start, and how many elements the kernel has to skip.
+    pub(super) fn aligned(&self, binding: Binding) -> (Binding, u32) {
+        let element_bytes = self.type_bound(&binding).dtype.bytes();
+        binding.aligned(self.target.align().max(16), element_bytes)
+    }
+
+    /// A kernel that goes through the elements of output 0 side by side, told how many as the first of `params`;
+    /// its constants are `H`, the storage of output 0, and `V`, how many elements a thread takes.
+    pub(super) fn flat(&self, shader: Shader, params: Vec<u8>, bindings: Vec<Binding>) -> Dispatch {
+        let len = self.outputs[0].len();
+        let width = Self::width(len);
+        let constants = [("H", self.storage(Operand::Output(0))), ("V", width)];
+        let groups = self.cover(len / u64::from(width), 256);
+        Dispatch { shader: shader.with(&constants), params, groups, bindings }
+    }
+
+    /// The same of a kernel whose threads each stay within a row of output 0.
+    pub(super) fn by_rows(&self, shader: Shader, params: Vec<u8>, bindings: Vec<Binding>) -> Dispatch {
+        let (rows, cols) = self.outputs[0].as_matrix();
+        let width = Self::width(cols);
+        let constants = [("H", self.storage(Operand::Output(0))), ("V", width)];
+        let groups = self.cover(rows.saturating_mul(cols / u64::from(width)), 256);
+        Dispatch { shader: shader.with(&constants), params, groups, bindings }
+    }
+
+    /// How many elements at once a kernel can access that goes through `len` of them side by side.
+    pub(super) fn width(len: u64) -> u32 {
+        if len.is_multiple_of(4) { 4 } else { 1 }
+    }
     /// Writes the whole of output 0, over the last input where that is to be added to.
     pub fn write_or_add(&self, accumulate: bool) -> Binding {
         if accumulate { self.update(self.inputs.len() - 1, 0) } else { self.write(0) }

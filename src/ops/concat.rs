@@ -1,7 +1,7 @@
 //! `y = [x0, x1, ..]` along one axis.
 
 use super::slice::{Runs, around, copy_rows, on_host};
-use super::{Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen};
+use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen};
 use crate::ids::ValueId;
 use crate::tensor::TensorType;
 
@@ -81,6 +81,10 @@ impl Rule for Concat {
 
     fn view(&self, inputs: &[TensorType]) -> Option<u64> {
         (inputs.len() == 1).then_some(0)
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

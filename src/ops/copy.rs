@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Binding, Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::slice::copy_run;
+use super::{Binding, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
-use crate::tensor::{DType, TensorType};
+use crate::tensor::TensorType;
 
 /// `y = x`, of any shape and storage, bit for bit.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +23,15 @@ struct Params {
 
 /// Copies the range `from` to the range `to`, which has as many bytes.
 pub(super) fn dispatch(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
-    // An odd number of halves ends amid a word, whose other half belongs to no value.
-    let words = (to.bytes.end - to.bytes.start).div_ceil(4);
+    let words = [from.bytes.start, from.bytes.end, to.bytes.start].iter().all(|bytes| bytes.is_multiple_of(4));
+    if !words {
+        // Halves that begin or end amid a word, whose other half may be another value's.
+        return copy_run(at, from, to);
+    }
+    let words = (to.bytes.end - to.bytes.start) / 4;
     let ((from, from_start), (to, to_start)) = (from.aligned(at.target.align(), 4), to.aligned(at.target.align(), 4));
     Dispatch {
         shader: shader!("copy"),
-        dtype: DType::U32,
         params: bytes_of(&Params { len: clamp(words), from: from_start, to: to_start }).to_vec(),
         groups: at.cover(words, 256),
         bindings: vec![from, to],
@@ -53,6 +57,10 @@ impl Rule for Copy {
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
         vec![inputs[0].to_vec()]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -5,8 +5,8 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use super::common::{check_old, index, scattered, start};
 use super::sum::dispatch as sum_dispatch;
 use super::{
-    Binary, Data, Dispatch, Emit, IGNORE, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, Spread, Sum,
-    clamp,
+    Binary, Data, Dispatch, Emit, IGNORE, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen,
+    Spread, Sum, clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -25,7 +25,7 @@ use crate::tensor::{DType, TensorType};
 ///
 /// Rows whose target is [`IGNORE`], or anything else not below V, count as 0 and have no gradient;
 /// it is the caller's `scale` that makes a mean. After `scale` come `weights f32 (V)`, where there are
-/// any, and last `loss_old f32[1]`.
+/// any, `seed f32[1]`, which `dlogits` is multiplied by where it is there, and last `loss_old f32[1]`.
 ///
 /// With weights and smoothing (Szegedy et al. 2016), where `d[v] = ln sum e^logits - logits[v]`:
 ///
@@ -41,6 +41,8 @@ pub struct CrossEntropy {
     pub label_smoothing: f32,
     /// Whether there are weights.
     pub weighted: bool,
+    /// Whether there is a `seed` by which `dlogits` is multiplied.
+    pub seeded: bool,
     /// Whether there is a `loss_old`.
     pub accumulate: bool,
 }
@@ -52,17 +54,32 @@ struct Params {
     cols: u32,
     gradient: u32,
     weighted: u32,
+    seeded: u32,
     smoothing: f32,
 }
 
 /// `dy * slope`, where `slope` is the gradient of a loss whose own gradient is `dy`.
-pub(super) fn scaled(slope: ValueId, dy: ValueId, out: &mut dyn Emit) -> ValueId {
+///
+/// Where `dy` is there from the start, the loss itself becomes `seeded`, which reads it at position `at` and
+/// multiplies before anything is stored: halves might not hold what comes before.
+pub(super) fn scaled(slope: ValueId, dy: ValueId, seeded: (Op, usize), out: &mut dyn Emit) -> ValueId {
     if out.is_one(dy) {
+        return slope;
+    }
+    if out.is_given(dy) {
+        out.refit(slope, seeded.0, seeded.1, dy);
         return slope;
     }
     let to = out.type_of(slope).clone();
     let dy = out.emit_one(Spread { to, scale: 1.0 }, &[dy]);
     out.emit_one(Binary::Mul, &[slope, dy])
+}
+
+impl CrossEntropy {
+    /// Where the seed stands among the inputs, if it is there.
+    fn seed(&self) -> usize {
+        3 + usize::from(self.weighted)
+    }
 }
 
 impl Rule for CrossEntropy {
@@ -84,16 +101,20 @@ impl Rule for CrossEntropy {
             let classes = logits.shape.last().copied().unwrap_or_default();
             ShapeError::unless_is(self.name(), "weights", &inputs[3], &TensorType::f32(&[classes]))?;
         }
+        if self.seeded {
+            ShapeError::unless_is(self.name(), "seed", &inputs[self.seed()], &loss)?;
+        }
         check_old(self.name(), self.accumulate, inputs, &loss)?;
         Ok(vec![loss, logits.clone(), TensorType::f32(&targets.shape)])
     }
 
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
         let dy = slope.outputs[0];
-        let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, out));
-        let weights = self.weighted.then_some(None);
+        let seeded = (CrossEntropy { seeded: true, ..*self }.into(), self.seed());
+        let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, seeded, out));
         let old = self.accumulate.then_some(dy);
-        [dlogits, None, None].into_iter().chain(weights).chain(old).collect()
+        let others = vec![None; self.seed() + usize::from(self.seeded) - 1];
+        [dlogits].into_iter().chain(others).chain(old).collect()
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
@@ -104,25 +125,27 @@ impl Rule for CrossEntropy {
             cols: clamp(cols),
             gradient: gradient.into(),
             weighted: self.weighted.into(),
+            seeded: self.seeded.into(),
             smoothing: self.label_smoothing,
         };
         let weights = if self.weighted { at.read(3) } else { at.read(2) };
+        let seed = at.read(if self.seeded { self.seed() } else { 2 });
         let dlogits = if gradient { at.write(1) } else { at.read(0) };
         let by_row = Dispatch {
-            shader: shader!("cross_entropy"),
-            dtype: at.inputs[0].dtype,
+            shader: shader!("cross_entropy").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
-            bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2)],
+            bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2), seed],
         };
         let sum = Sum { scale: 1.0, accumulate: self.accumulate };
-        vec![by_row, sum_dispatch(&sum, at, &at.outputs[2], at.read_again(2))]
+        vec![by_row, sum_dispatch(&sum, at, at.read_again(2))]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let (_, cols) = at.inputs[0].as_matrix();
         let (cols, scale, smoothing) = (clamp(cols) as usize, inputs[2][0], f64::from(self.label_smoothing));
         let weights = if self.weighted { inputs[3].to_vec() } else { vec![1.0; cols] };
+        let slope = if self.seeded { scale * inputs[self.seed()][0] } else { scale };
         let (mut dlogits, mut rows) = (Vec::new(), Vec::new());
         for (row, &target) in inputs[0].chunks(cols).zip(inputs[1]) {
             let target = index(target);
@@ -142,14 +165,14 @@ impl Rule for CrossEntropy {
                 .collect();
             let mass: f64 = counts.iter().sum();
             rows.push(scale * row.iter().zip(&counts).map(|(x, count)| count * (log_sum - x)).sum::<f64>());
-            dlogits.extend(row.iter().zip(&counts).map(|(x, count)| scale * (mass * (x - log_sum).exp() - count)));
+            dlogits.extend(row.iter().zip(&counts).map(|(x, count)| slope * (mass * (x - log_sum).exp() - count)));
         }
         let loss = start(self.accumulate, inputs, 1)[0] + rows.iter().sum::<f64>();
         vec![vec![loss], dlogits, rows]
     }
 
     fn in_place(&self) -> Vec<InPlace> {
-        let over_old = self.accumulate.then(|| InPlace::must(0, 3 + usize::from(self.weighted)));
+        let over_old = self.accumulate.then(|| InPlace::must(0, self.seed() + usize::from(self.seeded)));
         [InPlace::may(1, 0)].into_iter().chain(over_old).collect()
     }
 
@@ -157,18 +180,25 @@ impl Rule for CrossEntropy {
         (!self.accumulate).then(|| CrossEntropy { accumulate: true, ..*self }.into())
     }
 
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(1)]]
+    }
+
     fn specimens() -> Vec<Specimen> {
         let plain = CrossEntropy::default();
         let adding = CrossEntropy { accumulate: true, ..plain };
         let smooth = CrossEntropy { label_smoothing: 0.1, ..plain };
         let weighted = CrossEntropy { weighted: true, ..plain };
-        let all = CrossEntropy { label_smoothing: 0.3, weighted: true, accumulate: true };
+        let all = CrossEntropy { label_smoothing: 0.3, weighted: true, accumulate: true, seeded: false };
+        let seeded = CrossEntropy { seeded: true, ..plain };
+        let seeded_all = CrossEntropy { seeded: true, ..all };
         let of = |op: &CrossEntropy, rows: &[u32], v: u32, spread: f64| {
             let logits = [rows, &[v]].concat();
             let n = rows.iter().product();
             let mut shapes: Vec<&[u32]> = vec![&logits, rows, &[1]];
             let classes = [v];
             shapes.extend(op.weighted.then_some(&classes[..]));
+            shapes.extend(op.seeded.then_some(&[1][..]));
             shapes.extend(op.accumulate.then_some(&[1][..]));
             let specimen = Specimen::new(op.clone(), &shapes)
                 .filled(0, Data::Uniform(-spread, spread))
@@ -187,6 +217,8 @@ impl Rule for CrossEntropy {
             of(&smooth, &[7], 13, 1.0).differentiable(&[0]),
             of(&weighted, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
             of(&all, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0, 4]),
+            of(&seeded, &[7], 13, 1.0).filled(3, Data::Values(vec![64.0])),
+            of(&seeded_all, &[13], 17, 1.0).ids(1, &ignored).filled(4, Data::Values(vec![64.0])),
             // So far apart that e^logits is past every f32.
             of(&plain, &[7], 13, 200.0),
             of(&smooth, &[7], 13, 200.0),
@@ -222,7 +254,7 @@ mod tests {
         let cases =
             [("smooth", 0.25, false, count), ("weighted", 0.0, true, mass), ("weighted_smooth", 0.25, true, mass)];
         for (name, label_smoothing, weighted, divisor) in cases {
-            let op = CrossEntropy { label_smoothing, weighted, accumulate: false };
+            let op = CrossEntropy { label_smoothing, weighted, ..CrossEntropy::default() };
             let mut types = vec![TensorType::f32(&[6, 5]), TensorType::u32(&[6]), TensorType::f32(&[1])];
             let scale = [1.0 / divisor];
             let mut inputs: Vec<&[f64]> = vec![&logits, &targets, &scale];

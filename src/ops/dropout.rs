@@ -12,7 +12,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::index;
-use super::{Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::random::{Purpose, name_index, philox};
 use crate::shader;
@@ -100,8 +100,8 @@ impl Rule for Dropout {
         let scale = narrowed(self.scale());
         let params = Params { len: clamp(len), batch, cols, below: self.least_kept(), scale, key: self.key };
         vec![Dispatch {
-            shader: shader!("dropout"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("dropout")
+                .with(&[("H", at.storage(Operand::Output(0))), ("V", Lowering::width(cols.into()))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
@@ -124,6 +124,10 @@ impl Rule for Dropout {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

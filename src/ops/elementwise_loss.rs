@@ -5,7 +5,9 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use super::common::{check_old, start};
 use super::cross_entropy::scaled;
 use super::sum::dispatch as sum_dispatch;
-use super::{Data, Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, Sum, clamp};
+use super::{
+    Data, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, Sum, clamp,
+};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -84,11 +86,14 @@ impl Measure {
 /// ```
 ///
 /// Where a target is NaN there is nothing to learn: both are 0 there. No gradient flows to the
-/// target. `loss_old f32[1]` comes last.
+/// target. After `scale` comes `seed f32[1]`, which `dprediction` is multiplied by where it is there, and
+/// last `loss_old f32[1]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElementwiseLoss {
     /// `l`.
     pub measure: Measure,
+    /// Whether there is a `seed` by which `dprediction` is multiplied.
+    pub seeded: bool,
     /// Whether there is a `loss_old`.
     pub accumulate: bool,
 }
@@ -100,6 +105,7 @@ struct Params {
     measure: u32,
     delta: f32,
     gradient: u32,
+    seeded: u32,
 }
 
 impl Rule for ElementwiseLoss {
@@ -121,14 +127,19 @@ impl Rule for ElementwiseLoss {
         })?;
         let loss = TensorType::f32(&[1]);
         ShapeError::unless_is(self.name(), "scale", &inputs[2], &loss)?;
+        if self.seeded {
+            ShapeError::unless_is(self.name(), "seed", &inputs[3], &loss)?;
+        }
         check_old(self.name(), self.accumulate, inputs, &loss)?;
         Ok(vec![loss, prediction.clone(), losses])
     }
 
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
         let dy = slope.outputs[0];
-        let dprediction = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, out));
-        [dprediction, None, None, dy].into_iter().take(at.inputs.len()).collect()
+        let seeded = (ElementwiseLoss { seeded: true, ..*self }.into(), 3);
+        let dprediction = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, seeded, out));
+        let others = vec![None; 2 + usize::from(self.seeded)];
+        [dprediction].into_iter().chain(others).chain(self.accumulate.then_some(dy)).collect()
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
@@ -139,32 +150,34 @@ impl Rule for ElementwiseLoss {
             measure: self.measure.code(),
             delta: self.measure.delta(),
             gradient: gradient.into(),
+            seeded: self.seeded.into(),
         };
+        let seed = at.read(if self.seeded { 3 } else { 2 });
         let dprediction = if gradient { at.write(1) } else { at.read(0) };
         let by_element = Dispatch {
-            shader: shader!("elementwise_loss"),
-            dtype: at.inputs[0].dtype,
+            shader: shader!("elementwise_loss").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
-            bindings: vec![at.read(0), at.read(1), at.read(2), dprediction, at.write(2)],
+            bindings: vec![at.read(0), at.read(1), at.read(2), dprediction, at.write(2), seed],
         };
         let sum = Sum { scale: 1.0, accumulate: self.accumulate };
-        vec![by_element, sum_dispatch(&sum, at, &at.outputs[2], at.read_again(2))]
+        vec![by_element, sum_dispatch(&sum, at, at.read_again(2))]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
         let scale = inputs[2][0];
-        let learnt = |f: fn(Measure, f64, f64) -> f64| -> Vec<f64> {
+        let seed = if self.seeded { inputs[3][0] } else { 1.0 };
+        let learnt = |scale: f64, f: fn(Measure, f64, f64) -> f64| -> Vec<f64> {
             let pairs = inputs[0].iter().zip(inputs[1]);
             pairs.map(|(&y, &t)| if t.is_nan() { 0.0 } else { scale * f(self.measure, y, t) }).collect()
         };
-        let losses = learnt(Measure::value);
+        let losses = learnt(scale, Measure::value);
         let loss = start(self.accumulate, inputs, 1)[0] + losses.iter().sum::<f64>();
-        vec![vec![loss], learnt(Measure::slope), losses]
+        vec![vec![loss], learnt(seed * scale, Measure::slope), losses]
     }
 
     fn in_place(&self) -> Vec<InPlace> {
-        let over_old = self.accumulate.then(|| InPlace::must(0, 3));
+        let over_old = self.accumulate.then(|| InPlace::must(0, 3 + usize::from(self.seeded)));
         [InPlace::may(1, 0)].into_iter().chain(over_old).collect()
     }
 
@@ -172,12 +185,16 @@ impl Rule for ElementwiseLoss {
         (!self.accumulate).then(|| ElementwiseLoss { accumulate: true, ..*self }.into())
     }
 
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(1)]]
+    }
+
     fn specimens() -> Vec<Specimen> {
         let of = |measure: Measure, accumulate: bool, shape: &[u32]| {
             let mean = 1.0 / f64::from(shape.iter().product::<u32>());
             let shapes: [&[u32]; 4] = [shape, shape, &[1], &[1]];
             let inputs = 3 + usize::from(accumulate);
-            Specimen::new(ElementwiseLoss { measure, accumulate }, &shapes[..inputs])
+            Specimen::new(ElementwiseLoss { measure, accumulate, seeded: false }, &shapes[..inputs])
                 .filled(2, Data::Values(vec![mean]))
         };
         let measures =
@@ -188,6 +205,10 @@ impl Rule for ElementwiseLoss {
                 of(measure, false, &[7, 13]).differentiable(&[0]),
                 of(measure, true, &[257]).differentiable(&[0, 3]),
                 of(measure, false, &[13]).filled(1, Data::Values(missing.clone())).differentiable(&[0]),
+                Specimen::new(
+                    ElementwiseLoss { measure, accumulate: true, seeded: true },
+                    &[&[7, 13], &[7, 13], &[1], &[1], &[1]],
+                ),
                 // Kinks: equal, and just as far apart as a line begins.
                 of(measure, false, &[3])
                     .filled(0, Data::Values(vec![0.5, 1.0, 0.0]))
@@ -219,7 +240,10 @@ mod tests {
     fn a_target_of_another_shape_is_refused_with_both() {
         let inputs = [TensorType::f32(&[6, 5]), TensorType::f32(&[6]), TensorType::f32(&[1])];
         assert_eq!(
-            ElementwiseLoss { measure: Measure::Squared, accumulate: false }.outputs(&inputs).unwrap_err().to_string(),
+            ElementwiseLoss { measure: Measure::Squared, accumulate: false, seeded: false }
+                .outputs(&inputs)
+                .unwrap_err()
+                .to_string(),
             "squared error: target f32[6] must be f32[6, 5] for a prediction f32[6, 5]"
         );
     }

@@ -3,7 +3,9 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, index, scattered, start};
-use super::{Derivation, Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{
+    Derivation, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
+};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
@@ -82,15 +84,10 @@ impl Rule for Embedding {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        let len = at.outputs[0].len();
         let (rows, cols) = at.inputs[0].as_matrix();
-        vec![Dispatch {
-            shader: shader!("embedding"),
-            dtype: at.outputs[0].dtype,
-            params: bytes_of(&Params { len: clamp(len), rows: clamp(rows), cols: clamp(cols) }).to_vec(),
-            groups: at.cover(len, 256),
-            bindings: vec![at.read(0), at.read(1), at.write(0)],
-        }]
+        let params = Params { len: clamp(at.outputs[0].len()), rows: clamp(rows), cols: clamp(cols) };
+        let bindings = vec![at.read(0), at.read(1), at.write(0)];
+        vec![at.by_rows(shader!("embedding"), bytes_of(&params).to_vec(), bindings)]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
@@ -99,6 +96,10 @@ impl Rule for Embedding {
         let zeros = vec![0.0; cols];
         let found = inputs[1].iter().map(|&id| rows.get(index(id)).copied().unwrap_or(&zeros));
         vec![found.flatten().copied().collect()]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -142,16 +143,13 @@ impl Rule for EmbeddingGradient {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let (rows, cols) = at.outputs[0].as_matrix();
-        let fours = cols.is_multiple_of(4);
-        let (shader, cols) =
-            if fours { (shader!("embedding_gradient_vec4"), cols / 4) } else { (shader!("embedding_gradient"), cols) };
+        let width = Lowering::width(cols);
         let len = rows.saturating_mul(cols);
         let params = GradientParams { len: clamp(len), cols: clamp(cols), accumulate: self.accumulate.into() };
         vec![Dispatch {
-            shader,
-            dtype: at.inputs[0].dtype,
+            shader: shader!("embedding_gradient").with(&[("H", at.storage(Operand::Input(0))), ("V", width)]),
             params: bytes_of(&params).to_vec(),
-            groups: at.cover(len, 256),
+            groups: at.cover(len / u64::from(width), 256),
             bindings: vec![at.read(0), at.read(1), at.read(2), at.write_or_add(self.accumulate)],
         }]
     }
@@ -174,6 +172,10 @@ impl Rule for EmbeddingGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| EmbeddingGradient { accumulate: true, ..*self }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

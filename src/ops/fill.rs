@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -38,17 +38,19 @@ impl Rule for Fill {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
-        vec![Dispatch {
-            shader: shader!("fill"),
-            dtype: at.outputs[0].dtype,
-            params: bytes_of(&Params { len: clamp(len), value: self.value }).to_vec(),
-            groups: at.cover(len, 256),
-            bindings: vec![at.write(0)],
-        }]
+        vec![at.flat(
+            shader!("fill"),
+            bytes_of(&Params { len: clamp(len), value: self.value }).to_vec(),
+            vec![at.write(0)],
+        )]
     }
 
     fn reference(&self, _: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         vec![vec![self.value.into(); clamp(at.outputs[0].len()) as usize]]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

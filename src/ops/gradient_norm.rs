@@ -24,11 +24,26 @@ const STRIDE: usize = 4 * 256;
 /// norm[1] = min(1, max_norm / (norm[0] + 1e-6))      1 without max_norm; NaN where norm[0] is NaN
 /// ```
 ///
+/// Where the gradients are those of a scaled loss, `scaler f32[4]` of [`LossScaler`] comes last. Both are
+/// then of the gradients without it, the factor takes it from them, and of gradients that are not all finite
+/// the factor is -1: optimizers leave everything as it is.
+///
+/// [`LossScaler`]: super::LossScaler
+///
 /// As `torch.nn.utils.clip_grad_norm_`. Nothing is multiplied here; optimizers take the factor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientNorm {
     /// The greatest length left as it is.
     pub max_norm: Option<f32>,
+    /// Whether the loss was scaled.
+    pub scaled: bool,
+}
+
+impl GradientNorm {
+    /// How many of the inputs are gradients.
+    fn gradients(&self, inputs: usize) -> usize {
+        inputs - usize::from(self.scaled)
+    }
 }
 
 #[repr(C)]
@@ -43,6 +58,7 @@ struct SquaresParams {
 struct ClipParams {
     len: u32,
     clips: u32,
+    scaled: u32,
     max_norm: f32,
 }
 
@@ -60,7 +76,6 @@ fn squares(at: &Lowering, i: usize) -> Vec<Dispatch> {
                 if accumulate { Binding::update(sums, sums, own.clone()) } else { Binding::write(sums, own.clone()) };
             Dispatch {
                 shader: shader!("sum_of_squares"),
-                dtype: DType::F32,
                 params: bytes_of(&params).to_vec(),
                 groups: [PARTIALS, 1, 1],
                 bindings: vec![Binding::read(Operand::Input(i), bytes_of_f32(&chunk)), partials],
@@ -75,12 +90,16 @@ impl Rule for GradientNorm {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
-        ShapeError::unless(!inputs.is_empty(), self.name(), || "there is no gradient to measure".into())?;
-        for (i, g) in inputs.iter().enumerate() {
+        let gradients = inputs.len().saturating_sub(self.scaled.into());
+        ShapeError::unless(gradients > 0, self.name(), || "there is no gradient to measure".into())?;
+        if self.scaled {
+            ShapeError::unless_is(self.name(), "scaler", &inputs[gradients], &TensorType::f32(&[4]))?;
+        }
+        for (i, g) in inputs[..gradients].iter().enumerate() {
             let fits = g.dtype == DType::F32 && g.len().is_multiple_of(4);
             ShapeError::unless(fits, self.name(), || format!("g_{} {g} (P) must be f32 and P a multiple of 4", i + 1))?;
         }
-        let partials = clamp(inputs.len() as u64 * u64::from(PARTIALS));
+        let partials = clamp(gradients as u64 * u64::from(PARTIALS));
         Ok(vec![TensorType::f32(&[2]), TensorType::f32(&[partials])])
     }
 
@@ -92,22 +111,26 @@ impl Rule for GradientNorm {
         let params = ClipParams {
             len: clamp(at.outputs[1].len()),
             clips: self.max_norm.is_some().into(),
+            scaled: self.scaled.into(),
             max_norm: self.max_norm.unwrap_or_default(),
         };
+        let gradients = self.gradients(at.inputs.len());
+        // Something has to be bound, even though it is not read.
+        let scaler = if self.scaled { at.read(gradients) } else { at.read(0) };
         let clip = Dispatch {
             shader: shader!("clip_factor"),
-            dtype: DType::F32,
             params: bytes_of(&params).to_vec(),
             groups: [1, 1, 1],
-            bindings: vec![at.read_again(1), at.write(0)],
+            bindings: vec![at.read_again(1), scaler, at.write(0)],
         };
-        let squares = (0..at.inputs.len()).flat_map(|i| squares(at, i));
+        let squares = (0..gradients).flat_map(|i| squares(at, i));
         squares.chain([clip]).collect()
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let mut partials = vec![0.0; clamp(at.outputs[1].len()) as usize];
-        for (g, own) in inputs.iter().zip(partials.chunks_mut(PARTIALS as usize)) {
+        let gradients = &inputs[..self.gradients(inputs.len())];
+        for (g, own) in gradients.iter().zip(partials.chunks_mut(PARTIALS as usize)) {
             let mut rest = *g;
             for chunk in at.chunks(g.len() as u64) {
                 let (now, later) = rest.split_at(clamp(chunk.end - chunk.start) as usize);
@@ -117,21 +140,32 @@ impl Rule for GradientNorm {
                 rest = later;
             }
         }
-        let norm = partials.iter().sum::<f64>().sqrt();
+        let scale = if self.scaled { inputs[inputs.len() - 1][0] } else { 1.0 };
+        let norm = partials.iter().sum::<f64>().sqrt() / scale;
         let factor = self.max_norm.map_or(1.0, |most| f64::from(most) / (norm + 1e-6));
         // Not `min`, which drops a NaN.
         let factor = if factor > 1.0 { 1.0 } else { factor };
-        vec![vec![norm, factor], partials]
+        let skipped = self.scaled && !norm.is_finite();
+        vec![vec![norm, if skipped { -1.0 } else { factor / scale }], partials]
     }
 
     fn specimens() -> Vec<Specimen> {
         let shapes: [&[&[u32]]; 4] = [&[&[4]], &[&[4 * 257]], &[&[7, 4], &[12, 13], &[4]], &[&[65, 1024]]];
         // As long as 2, which a limit of 3 must leave as it is.
-        let within = Specimen::new(GradientNorm { max_norm: Some(3.0) }, &[&[4]]).filled(0, Data::Values(vec![1.0; 4]));
+        let plain = |max_norm| GradientNorm { max_norm, scaled: false };
+        let within = Specimen::new(plain(Some(3.0)), &[&[4]]).filled(0, Data::Values(vec![1.0; 4]));
+        let scaled = |max_norm, spoilt: f64| {
+            let spoil = Data::Values([vec![1.0; 11], vec![spoilt]].concat());
+            Specimen::new(GradientNorm { max_norm, scaled: true }, &[&[40], &[12], &[4]])
+                .filled(1, spoil)
+                .filled(2, Data::Values(vec![64.0, 0.0, 3.0, 1.0]))
+        };
+        let scaled = [None, Some(0.01)].map(|max_norm| [1.0, f64::INFINITY].map(|x| scaled(max_norm, x)));
         [None, Some(0.5), Some(1e6)]
             .into_iter()
-            .flat_map(|max_norm| shapes.map(|s| Specimen::new(GradientNorm { max_norm }, s)))
+            .flat_map(|max_norm| shapes.map(|s| Specimen::new(plain(max_norm), s)))
             .chain([within])
+            .chain(scaled.into_iter().flatten())
             .collect()
     }
 }

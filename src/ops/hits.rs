@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{index, scattered};
 use super::sum::dispatch as sum_dispatch;
-use super::{Data, Dispatch, Emit, IGNORE, Lowering, Rule, ShapeError, Site, Slope, Specimen, Sum, clamp};
+use super::{Data, Dispatch, Emit, IGNORE, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, Sum, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
@@ -55,14 +55,13 @@ impl Rule for Hits {
         let (rows, cols) = at.inputs[0].as_matrix();
         let params = Params { rows: clamp(rows), cols: clamp(cols), bits: are_bits(&at.inputs[1]).into() };
         let by_row = Dispatch {
-            shader: shader!("hits"),
-            dtype: at.inputs[0].dtype,
+            shader: shader!("hits").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
             bindings: vec![at.read(0), at.read(1), at.write(1)],
         };
         let sum = Sum { scale: 1.0, accumulate: false };
-        vec![by_row, sum_dispatch(&sum, at, &at.outputs[1], at.read_again(1))]
+        vec![by_row, sum_dispatch(&sum, at, at.read_again(1))]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
@@ -78,6 +77,10 @@ impl Rule for Hits {
             rows.zip(inputs[1]).map(|(row, &class)| hit(guess(row) == index(class))).collect()
         };
         vec![vec![rows.iter().sum()], rows]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

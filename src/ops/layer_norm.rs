@@ -11,7 +11,9 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::{ColumnSum, Data, Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{
+    ColumnSum, Data, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
+};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -134,8 +136,7 @@ impl Rule for LayerNorm {
         let weight = at.read(usize::from(self.weight));
         let bias = at.read(if self.bias { 1 + usize::from(self.weight) } else { 0 });
         vec![Dispatch {
-            shader: shader!("layer_norm"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("layer_norm").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 1),
             bindings: vec![at.read(0), weight, bias, at.write(0), at.write(1)],
@@ -162,6 +163,10 @@ impl Rule for LayerNorm {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -219,8 +224,7 @@ impl Rule for LayerNormGradient {
         // Something has to be bound as the weight, even though it is not read.
         let weight = at.read(if self.weight { 3 } else { 1 });
         vec![Dispatch {
-            shader: shader!("layer_norm_gradient"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("layer_norm_gradient").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 1),
             bindings: vec![at.read(0), at.read(1), at.read(2), weight, at.write(0)],
@@ -242,6 +246,10 @@ impl Rule for LayerNormGradient {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 2), InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Input(2), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -274,8 +282,7 @@ impl Rule for LayerNormWeightGradient {
         let (rows, cols) = at.inputs[0].as_matrix();
         let params = GradientParams { rows: clamp(rows), cols: clamp(cols), flags: self.accumulate.into() };
         vec![Dispatch {
-            shader: shader!("layer_norm_weight_gradient"),
-            dtype: at.inputs[0].dtype,
+            shader: shader!("layer_norm_weight_gradient").with(&[("H", at.storage(Operand::Input(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(cols, 64),
             bindings: vec![at.read(0), at.read(1), at.read(2), at.write_or_add(self.accumulate)],
@@ -298,6 +305,10 @@ impl Rule for LayerNormWeightGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| LayerNormWeightGradient { accumulate: true }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Input(2)]]
     }
 
     fn specimens() -> Vec<Specimen> {

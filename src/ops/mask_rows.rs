@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::index;
-use super::{Data, Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
@@ -51,13 +51,7 @@ impl Rule for MaskRows {
         let len = at.outputs[0].len();
         let (_, cols) = at.outputs[0].as_matrix();
         let params = Params { len: clamp(len), rows: clamp(at.inputs[1].len()), cols: clamp(cols) };
-        vec![Dispatch {
-            shader: shader!("mask_rows"),
-            dtype: at.outputs[0].dtype,
-            params: bytes_of(&params).to_vec(),
-            groups: at.cover(len, 256),
-            bindings: vec![at.read(0), at.read(1), at.write(0)],
-        }]
+        vec![at.by_rows(shader!("mask_rows"), bytes_of(&params).to_vec(), vec![at.read(0), at.read(1), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
@@ -69,6 +63,10 @@ impl Rule for MaskRows {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

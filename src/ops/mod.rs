@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::ids::ValueId;
 use crate::shader::Shader;
 use crate::target::Target;
-use crate::tensor::{DType, TensorType};
+use crate::tensor::TensorType;
 
 /// The questions an op's file answers.
 pub trait Rule {
@@ -49,6 +49,14 @@ pub trait Rule {
         None
     }
 
+    /// Operands whose kernels can have them in halves: groups of which all are, or none.
+    ///
+    /// An operand in no group is always stored as its type says. What sums over a batch is in none, so that
+    /// gradients of parameters are summed and kept in full.
+    fn halves(&self, _inputs: usize) -> Vec<Vec<Operand>> {
+        Vec::new()
+    }
+
     /// The same op with one more input, last, to which its first output is added in place.
     fn accumulating(&self) -> Option<Op> {
         None
@@ -81,6 +89,8 @@ pub trait Emit {
     fn type_of(&self, value: ValueId) -> &TensorType;
     /// The op that makes `value`, unless it is given.
     fn made_by(&self, value: ValueId) -> Option<&Op>;
+    /// Has the op that made `made` be `op`, which reads `input` as well, at position `at` of its inputs.
+    fn refit(&mut self, made: ValueId, op: Op, at: usize, input: ValueId);
     /// An input that the host works out from the input `from` before each step.
     fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId;
 }
@@ -89,6 +99,11 @@ impl dyn Emit + '_ {
     /// Adds `op`, of which only the first output is of interest, applied to `inputs`.
     pub fn emit_one(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> ValueId {
         self.emit(op.into(), inputs)[0]
+    }
+
+    /// Whether `value` lay in memory when the program began.
+    pub fn is_given(&self, value: ValueId) -> bool {
+        self.made_by(value).is_none()
     }
 
     /// Whether `value` is the gradient of the loss with respect to itself, which is 1.
@@ -211,8 +226,6 @@ pub(crate) fn clamp(n: u64) -> u32 {
 pub struct Dispatch {
     /// The shader to run.
     pub shader: Shader,
-    /// Storage type of its `Stored` elements.
-    pub dtype: DType,
     /// The shader's `Params`, as bytes.
     pub params: Vec<u8>,
     /// Workgroups along x, y and z.
@@ -300,6 +313,7 @@ mod fill;
 mod gradient_norm;
 mod hits;
 mod layer_norm;
+mod loss_scaler;
 mod mask_rows;
 pub mod matmul;
 mod optimizer;
@@ -344,6 +358,7 @@ ops! {
     layer_norm::LayerNorm,
     layer_norm::LayerNormGradient,
     layer_norm::LayerNormWeightGradient,
+    loss_scaler::LossScaler,
     mask_rows::MaskRows,
     matmul::Matmul,
     pointwise::Pointwise,

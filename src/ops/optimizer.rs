@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::bytes_of_f32;
-use super::{Binding, Dispatch, InPlace, Lowering, Operand, ShapeError, clamp};
+use super::{Binding, Data, Dispatch, InPlace, Lowering, Operand, ShapeError, Specimen, clamp};
 use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
@@ -27,7 +27,7 @@ pub struct ParameterRange {
 ///
 /// ```text
 /// scalars = (lr, c1, c2, momentum or beta1, 1 in the first step and 0 later, 0, 0, 0)
-/// norm    = (norm, clip factor)
+/// norm    = (norm, clip factor)      a factor of -1: gradients are not finite, and nothing changes
 /// ```
 ///
 /// What it calls `g` is `clamp(norm[1] * g, -clip_value, clip_value)`, and what it calls `lr` is
@@ -157,7 +157,6 @@ impl Update {
         };
         Dispatch {
             shader: shader.clone(),
-            dtype: DType::F32,
             params: [bytes_of(&params), settings].concat(),
             groups: at.cover(vectors, 256),
             bindings,
@@ -169,6 +168,9 @@ impl Update {
         let (lr, factor) = (inputs[2][0], inputs[3][1]);
         let most = self.clip_value.map_or(f64::INFINITY, f64::from);
         let mut made: Vec<Vec<f64>> = [inputs[0]].iter().chain(&inputs[4..]).map(|x| x.to_vec()).collect();
+        if factor < 0.0 {
+            return made;
+        }
         let mut state = vec![0.0; made.len() - 1];
         for range in self.ranges(inputs[0].len() as u64) {
             for i in clamp(range.elements.start) as usize..clamp(range.elements.end) as usize {
@@ -189,6 +191,12 @@ impl Update {
     /// `w` and `count` tensors of state, each updated where it lies.
     pub(super) fn in_place(count: usize) -> Vec<InPlace> {
         [InPlace::must(0, 0)].into_iter().chain((0..count).map(|i| InPlace::must(1 + i, 4 + i))).collect()
+    }
+
+    /// The specimen of an optimizer in a step whose gradients are not finite.
+    pub(super) fn skipped(specimen: Specimen) -> Specimen {
+        let spoilt = (0..specimen.inputs[1].len()).map(|i| if i % 3 == 0 { f64::NAN } else { 1.0 });
+        specimen.filled(1, Data::Values(spoilt.collect())).filled(3, Data::Values(vec![f64::INFINITY, -1.0]))
     }
 
     /// Updates for specimens of `p` elements: all alike, and two ranges, of which the second begins

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Data, Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -149,13 +149,7 @@ impl Rule for Pointwise {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![Dispatch {
-            shader: shader!("pointwise"),
-            dtype: at.outputs[0].dtype,
-            params: self.function.params(&at.outputs[0]),
-            groups: at.cover(at.outputs[0].len(), 256),
-            bindings: vec![at.read(0), at.write(0)],
-        }]
+        vec![at.flat(shader!("pointwise"), self.function.params(&at.outputs[0]), vec![at.read(0), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -164,6 +158,10 @@ impl Rule for Pointwise {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -195,13 +193,11 @@ impl Rule for PointwiseGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![Dispatch {
-            shader: shader!("pointwise_gradient"),
-            dtype: at.outputs[0].dtype,
-            params: self.function.params(&at.outputs[0]),
-            groups: at.cover(at.outputs[0].len(), 256),
-            bindings: vec![at.read(0), at.read(1), at.write(0)],
-        }]
+        vec![at.flat(
+            shader!("pointwise_gradient"),
+            self.function.params(&at.outputs[0]),
+            vec![at.read(0), at.read(1), at.write(0)],
+        )]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -211,6 +207,10 @@ impl Rule for PointwiseGradient {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 1), InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -111,6 +111,7 @@ impl Rule for RmsProp {
         let large = of([false, false], Update::with_decay(0.1), 4 * 257);
         let p = 4 * 67;
         let all = kinds.into_iter().flat_map(|kind| Update::samples(p).map(|update| of(kind, update, p)));
-        all.chain([small, large]).collect()
+        let skipped = Update::skipped(of([true, true], Update::with_decay(0.1), p));
+        all.chain([small, large, skipped]).collect()
     }
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::index;
-use super::{Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
@@ -69,8 +69,7 @@ impl Rule for RowEnds {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
         vec![Dispatch {
-            shader: shader!("row_ends"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("row_ends").with(&[("H", at.storage_to_move(Operand::Output(0)))]),
             params: params(len, at.inputs[0].shape[0], &at.outputs[0]),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
@@ -82,6 +81,10 @@ impl Rule for RowEnds {
         let time = at.inputs[0].shape[0];
         let ends = inputs[1].iter().enumerate().map(|(row, &length)| (end(length, time) * rows + row) * cols);
         vec![ends.flat_map(|from| &inputs[0][from..from + cols]).copied().collect()]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -115,8 +118,7 @@ impl Rule for RowEndsGradient {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
         vec![Dispatch {
-            shader: shader!("row_ends_gradient"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("row_ends_gradient").with(&[("H", at.storage_to_move(Operand::Output(0)))]),
             params: params(len, self.time, &at.inputs[0]),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
@@ -131,6 +133,10 @@ impl Rule for RowEndsGradient {
             dx[from..from + cols].copy_from_slice(dy);
         }
         vec![dx]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Dispatch, Emit, InPlace, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -37,13 +37,11 @@ impl Rule for Scale {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
-        vec![Dispatch {
-            shader: shader!("scale"),
-            dtype: at.outputs[0].dtype,
-            params: bytes_of(&Params { len: clamp(len), factor: self.factor }).to_vec(),
-            groups: at.cover(len, 256),
-            bindings: vec![at.read(0), at.write(0)],
-        }]
+        vec![at.flat(
+            shader!("scale"),
+            bytes_of(&Params { len: clamp(len), factor: self.factor }).to_vec(),
+            vec![at.read(0), at.write(0)],
+        )]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -52,6 +50,10 @@ impl Rule for Scale {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        vec![(0..inputs).map(Operand::Input).chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -96,6 +96,8 @@ impl Rule for Sgd {
         let p = 4 * 67;
         let kinds = [(None, 0.0), (Some(Momentum::default()), 0.0), (Some(damped), 0.0), (Some(damped), 1.0)];
         let kinds = kinds.into_iter().chain([(Some(ahead), 0.0)]);
-        plain.chain(kinds.flat_map(|(m, first)| Update::samples(p).map(|update| of(m, update, p, first)))).collect()
+        let kinds = kinds.flat_map(|(m, first)| Update::samples(p).map(|update| of(m, update, p, first)));
+        let skipped = [None, Some(damped)].map(|m| Update::skipped(of(m, Update::with_decay(0.1), p, 0.0)));
+        plain.chain(kinds).chain(skipped).collect()
     }
 }

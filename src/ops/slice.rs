@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Binding, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -82,11 +82,24 @@ pub(super) fn copy_rows(at: &Lowering, input: usize, [rows, cols]: [u64; 2], fro
         y_start: clamp(to.start),
     };
     Dispatch {
-        shader: shader!("copy_rows"),
-        dtype: at.outputs[0].dtype,
+        shader: shader!("copy_rows").with(&[("H", at.storage_to_move(Operand::Output(0)))]),
         params: bytes_of(&params).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![at.read(input), at.write(0)],
+    }
+}
+
+/// Copies the range `from`, element by element, to the range `to` of an output, which has as many.
+pub(super) fn copy_run(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
+    let of = to.writes.expect("what is copied to is written");
+    let len = (to.bytes.end - to.bytes.start) / at.type_of(of).dtype.bytes();
+    let ((from, x_start), (to, y_start)) = (at.aligned(from), at.aligned(to));
+    let params = CopyParams { len: clamp(len), cols: clamp(len), x_stride: 0, x_start, y_stride: 0, y_start };
+    Dispatch {
+        shader: shader!("copy_rows").with(&[("H", at.storage_to_move(of))]),
+        params: bytes_of(&params).to_vec(),
+        groups: at.cover(len, 256),
+        bindings: vec![from, to],
     }
 }
 
@@ -148,6 +161,10 @@ impl Rule for Slice {
         (rows == 1).then(|| step * u64::from(self.start) * inputs[0].dtype.bytes())
     }
 
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
+    }
+
     fn specimens() -> Vec<Specimen> {
         let of = |shape: &[u32], axis, start, len| Specimen::new(Slice { axis, start, len }, &[shape]);
         vec![
@@ -189,8 +206,7 @@ impl Rule for Pad {
         let [y_cols, start] = [self.to, self.start].map(|n| clamp(step * u64::from(n)));
         let params = PadParams { len: clamp(len), cols: clamp(cols), y_cols, start };
         vec![Dispatch {
-            shader: shader!("pad"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("pad").with(&[("H", at.storage_to_move(Operand::Output(0)))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
@@ -203,6 +219,10 @@ impl Rule for Pad {
         let [start, to] = [self.start, self.to].map(|n| on_host(step * u64::from(n)));
         let row = |x: &[f64]| [&vec![0.0; start], x, &vec![0.0; to - start - len]].concat();
         vec![inputs[0].chunks(len).flat_map(row).collect()]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::{Binding, Dispatch, Emit, InPlace, Lowering, Op, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -51,11 +51,12 @@ struct SpreadParams {
 }
 
 /// Sums `x`, of the type `of`, into output 0; also the last dispatch of every loss.
-pub(super) fn dispatch(sum: &Sum, at: &Lowering, of: &TensorType, x: Binding) -> Dispatch {
+pub(super) fn dispatch(sum: &Sum, at: &Lowering, x: Binding) -> Dispatch {
+    let of = at.type_bound(&x);
+    let storage = at.target.storage(of.dtype);
     let params = SumParams { len: clamp(of.len()), scale: sum.scale, accumulate: sum.accumulate.into() };
     Dispatch {
-        shader: shader!("sum"),
-        dtype: of.dtype,
+        shader: shader!("sum").with(&[("H", storage)]),
         params: bytes_of(&params).to_vec(),
         groups: [1, 1, 1],
         bindings: vec![x, at.write_or_add(sum.accumulate)],
@@ -82,7 +83,7 @@ impl Rule for Sum {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![dispatch(self, at, &at.inputs[0], at.read(0))]
+        vec![dispatch(self, at, at.read(0))]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -96,6 +97,10 @@ impl Rule for Sum {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| Sum { accumulate: true, ..*self }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {
@@ -128,8 +133,7 @@ impl Rule for Spread {
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = self.to.len();
         vec![Dispatch {
-            shader: shader!("spread"),
-            dtype: self.to.dtype,
+            shader: shader!("spread").with(&[("H", at.storage(Operand::Output(0)))]),
             params: bytes_of(&SpreadParams { len: clamp(len), scale: self.scale }).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
@@ -139,6 +143,10 @@ impl Rule for Spread {
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
         let y = f64::from(self.scale) * inputs[0][0];
         vec![vec![y; clamp(self.to.len()) as usize]]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::slice::on_host;
-use super::{Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -63,8 +63,7 @@ impl Rule for Transpose {
         let len = at.outputs[0].len();
         let [_, a, mid, b, inner] = self.extents(&at.inputs[0]).map(clamp);
         vec![Dispatch {
-            shader: shader!("transpose"),
-            dtype: at.outputs[0].dtype,
+            shader: shader!("transpose").with(&[("H", at.storage_to_move(Operand::Output(0)))]),
             params: bytes_of(&Params { len: clamp(len), a, mid, b, inner }).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
@@ -87,6 +86,10 @@ impl Rule for Transpose {
     fn view(&self, inputs: &[TensorType]) -> Option<u64> {
         let [_, a, mid, b, _] = self.extents(&inputs[0]);
         ([a, mid, b].iter().filter(|&&d| d != 1).count() <= 1).then_some(0)
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -54,7 +54,7 @@ pub(super) fn check(plan: &Plan, memory: Option<u64>) -> Vec<Violation> {
         bindings(plan, step, &mut found);
         grid(plan, step, &mut found);
         // Threads and shared memory are the shader's, so each is looked at once in a layer.
-        if seen.insert((&plan.graph[step.node].label, step.dispatch.shader.label(), step.dispatch.dtype)) {
+        if seen.insert((&plan.graph[step.node].label, step.dispatch.shader.label())) {
             workgroup(plan, step, &mut found);
         }
     }
@@ -141,7 +141,7 @@ fn grid(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
 
 fn workgroup(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
     let limits = &plan.target.limits;
-    let group = step.dispatch.shader.workgroup(step.dispatch.dtype);
+    let group = step.dispatch.shader.workgroup();
     let who = || format!("{} ({})", plan.graph[step.node].label, step.dispatch.shader.name);
     let threads = [
         ("max_compute_invocations_per_workgroup", group.invocations(), limits.max_compute_invocations_per_workgroup),

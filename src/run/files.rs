@@ -46,6 +46,15 @@ struct Line {
     learning_rate: f32,
     grad_norm: f32,
     tokens: u64,
+    #[serde(flatten)]
+    scaling: Option<ScalingLine>,
+}
+
+/// What a line has besides where the loss is scaled.
+#[derive(Serialize)]
+struct ScalingLine {
+    skipped: bool,
+    next_loss_scale: f32,
 }
 
 /// A line of `metrics.jsonl` where the validation part was looked at.
@@ -79,8 +88,9 @@ impl Folder {
     /// Storage.
     pub fn append(&mut self, reports: &[StepReport]) -> Result<(), StorageError> {
         let mut lines = String::new();
-        for &StepReport { step, loss, learning_rate, grad_norm, tokens } in reports {
-            let line = Line { step, loss, learning_rate, grad_norm, tokens };
+        for &StepReport { step, loss, learning_rate, grad_norm, tokens, scaling } in reports {
+            let scaling = scaling.map(|s| ScalingLine { skipped: s.skipped, next_loss_scale: s.next_scale });
+            let line = Line { step, loss, learning_rate, grad_norm, tokens, scaling };
             lines += &serde_json::to_string(&line).expect("numbers can be written");
             lines.push('\n');
         }
@@ -193,7 +203,8 @@ mod tests {
         let scratch = Scratch::new();
         let mut folder = Folder::create(&scratch.path("a/b")).unwrap();
         let losses = [0.1f32, 1.0 / 3.0, 5.0, 1e-42, f32::MAX, f32::MIN_POSITIVE, f32::NAN, f32::INFINITY];
-        let report = |loss| StepReport { step: 7, loss, learning_rate: 2e-3, grad_norm: loss, tokens: 512 };
+        let report =
+            |loss| StepReport { step: 7, loss, learning_rate: 2e-3, grad_norm: loss, tokens: 512, scaling: None };
         losses.chunks(3).for_each(|some| {
             let reports: Vec<_> = some.iter().map(|&loss| report(loss)).collect();
             folder.append(&reports).unwrap();

@@ -5,7 +5,7 @@ use crate::nn::{Cell, Init, Inputs, Layer, LayerKind, Loss, Model, Recurrent, Ta
 use crate::ops::{self, Function};
 use crate::text;
 use crate::training::rate::{self, OneCycle};
-use crate::training::{Network, Optimizer, ParameterGroup, Schedule, Training};
+use crate::training::{LossScale, Network, Optimizer, ParameterGroup, Schedule, Storage, Training};
 
 impl Config {
     /// What it says is to be learnt from examples of this kind, in a run of `steps` updates.
@@ -25,6 +25,8 @@ impl Config {
             groups: train.groups.iter().map(ParameterGroup::from).collect(),
             clip_norm: train.clip_norm,
             clip_value: train.clip_value,
+            storage: train.storage.into(),
+            loss_scale: train.loss_scale.into(),
             seed: self.seed,
             memory: self.budget.memory,
             report_every: train.report_every,
@@ -191,6 +193,24 @@ impl From<&config::LossConfig> for Loss {
             config::LossConfig::L1 => Loss::L1,
             config::LossConfig::Huber { delta } => Loss::Huber { delta: *delta },
             config::LossConfig::BceWithLogits => Loss::BceWithLogits,
+        }
+    }
+}
+
+impl From<config::StorageConfig> for Storage {
+    fn from(storage: config::StorageConfig) -> Self {
+        match storage {
+            config::StorageConfig::F32 => Storage::F32,
+            config::StorageConfig::F16 => Storage::F16,
+        }
+    }
+}
+
+impl From<config::LossScaleConfig> for LossScale {
+    fn from(scale: config::LossScaleConfig) -> Self {
+        match scale {
+            config::LossScaleConfig::Dynamic => LossScale::default(),
+            config::LossScaleConfig::Static(scale) => LossScale::Static(scale),
         }
     }
 }

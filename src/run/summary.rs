@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn report(step: u64, loss: f32) -> StepReport {
-        StepReport { step, loss, learning_rate: 0.1, grad_norm: 1.0, tokens: 8 }
+        StepReport { step, loss, learning_rate: 0.1, grad_norm: 1.0, tokens: 8, scaling: None }
     }
 
     #[test]

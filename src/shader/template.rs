@@ -15,11 +15,15 @@
 //! What several kernels say alike is a file of `shaders/prelude`. `//: include NAME` puts it in,
 //! written out for the same constants and loop variables.
 //!
+//! `//: numbers ..` declares a tensor of floats; see `numbers.rs`.
+//!
 //! An expression is whole-number arithmetic (`+ - * / %`, left to right by precedence, brackets)
 //! over loop variables and the shader's constants. A `{` that opens no such expression stands
 //! for itself, so WGSL's own braces need no escape.
 
 use std::collections::HashMap;
+
+use super::numbers::Numbers;
 
 type Scope = HashMap<String, u32>;
 
@@ -77,9 +81,10 @@ impl Writer<'_> {
                     self.text.push('\n');
                     at + 1
                 }
-                Some(directive) => match included(directive) {
-                    Some(name) => self.include(name, at)?,
-                    None => self.block(directive, lines, at, to)?,
+                Some(directive) => match (included(directive), declared(directive)) {
+                    (Some(name), _) => self.include(name, at)?,
+                    (None, Some(text)) => self.declare(text, at)?,
+                    (None, None) => self.block(directive, lines, at, to)?,
                 },
             };
         }
@@ -97,6 +102,17 @@ impl Writer<'_> {
             return Err(self.error(at, format!("`{name}` includes itself, through {}", self.open.join(" > "))));
         }
         self.file(file, source)?;
+        Ok(at + 1)
+    }
+
+    /// Declares the tensor that line `at` describes; returns the line after it.
+    fn declare(&mut self, text: &str, at: usize) -> Result<usize, TemplateError> {
+        let numbers = Numbers::parse(text, |expression| evaluate(expression, &self.scope));
+        let numbers = numbers.ok_or_else(|| {
+            let reason = format!("`numbers {text}` is no `numbers BINDING NAME STORAGE WIDTH reads|writes|updates`");
+            self.error(at, reason)
+        })?;
+        numbers.declare(&mut self.text);
         Ok(at + 1)
     }
 
@@ -138,6 +154,11 @@ fn included(directive: &str) -> Option<&str> {
     (word == "include").then(|| name.trim())
 }
 
+/// What a `numbers` declares.
+fn declared(directive: &str) -> Option<&str> {
+    directive.strip_prefix("numbers ").map(str::trim)
+}
+
 fn header<'a>(directive: &'a str, scope: &Scope) -> Option<(&'a str, u32, u32)> {
     let (name, range) = directive.strip_prefix("for ")?.split_once(" in ")?;
     let (low, high) = range.split_once("..")?;
@@ -163,7 +184,7 @@ fn opened(lines: &[&str]) -> i32 {
     let steps = lines.iter().map(|line| match directive(line) {
         Some("end") => -1,
         Some("else") | None => 0,
-        Some(directive) => i32::from(included(directive).is_none()),
+        Some(directive) => i32::from(included(directive).is_none() && declared(directive).is_none()),
     });
     steps.sum()
 }
@@ -294,6 +315,15 @@ mod tests {
         assert_eq!(expand(text, &[("N", 1)]).unwrap(), "one 1\n0\none 2\n1\nlast {i}\n");
         let nested = "one 2\ntwo 7\ntwo 8\n0\none 3\ntwo 7\ntwo 8\n1\nlast {i}\n";
         assert_eq!(expand(text, &[("N", 2)]).unwrap(), nested, "a loop within leaves this one's `i` alone");
+    }
+
+    #[test]
+    fn a_declaration_is_no_block_and_knows_the_constants() {
+        let text = "//: for i in 0..2\n//: numbers i x{i} N 1 reads (len)\n//: end\n";
+        let out = expand(&text.replace("x{i}", "x"), &[("N", 0)]).unwrap();
+        assert!(out.starts_with("@group(0) @binding(0) var<storage, read_write> x: array<f32>; // (len)\n"), "{out}");
+        assert!(out.contains("@binding(1)"), "{out}");
+        assert_eq!(mistake("a\n//: numbers 0 x N 1 reads"), ("kernel".into(), 2), "N is no number there");
     }
 
     #[test]

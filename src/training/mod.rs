@@ -4,7 +4,9 @@
 mod batch;
 mod groups;
 mod held_out;
+mod numbers;
 mod optimizer;
+mod precision;
 mod programs;
 pub mod rate;
 mod refuse;
@@ -22,9 +24,10 @@ pub use crate::data::{Batch, Data};
 pub use crate::nn::{Custom, Loss, Model, Network, Task};
 pub use groups::ParameterGroup;
 pub use optimizer::Optimizer;
+pub use precision::{LossScale, Storage};
 pub use programs::{Handles, SampleHandles};
 pub use rate::Schedule;
-pub use reports::{Evaluation, StepReport};
+pub use reports::{Evaluation, Scaling, StepReport};
 pub use session::{NamedNumbers, Session};
 pub use writer::{Sampling, Writer};
 
@@ -49,6 +52,10 @@ pub struct Training {
     /// Micro-steps that an update is split into, each of `batch / accumulate` rows. The update is
     /// the same up to rounding.
     pub accumulate: u32,
+    /// How floats between two dispatches are stored.
+    pub storage: Storage,
+    /// How the loss is scaled where they are stored in halves.
+    pub loss_scale: LossScale,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
     /// How its step size changes.
@@ -98,6 +105,8 @@ impl Training {
             carry_state: false,
             lengths: false,
             accumulate: 1,
+            storage: Storage::default(),
+            loss_scale: LossScale::default(),
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),
             groups: Vec::new(),
@@ -195,6 +204,9 @@ impl Training {
             }
         }
         self.check_groups()?;
+        if let Some(scale) = self.scaling() {
+            scale.check().map_err(Error::Input)?;
+        }
         self.schedule.check(self.optimizer).map_err(Error::Input)?;
         self.optimizer.check().map_err(Error::Input)
     }

@@ -214,6 +214,15 @@ impl Optimizer {
         [lr, c1, c2, momentum, first_step, 0.0, 0.0, 0.0]
     }
 
+    /// How much of the mean square gradient Adam keeps; `None` of an optimizer whose scalars need no such
+    /// correction.
+    pub(super) fn beta2(self) -> Option<f32> {
+        match self {
+            Optimizer::Adam { betas, .. } | Optimizer::AdamW { betas, .. } => Some(betas[1]),
+            Optimizer::Sgd { .. } | Optimizer::RmsProp { .. } | Optimizer::Adagrad { .. } => None,
+        }
+    }
+
     /// What is wrong with the settings, if anything.
     pub(super) fn check(self) -> Result<(), String> {
         const SHARE: &str = "at least 0 and below 1";

@@ -9,10 +9,11 @@
 //! sample    forward for one row of one timestep                  to write text
 //! ```
 
-use crate::autodiff::differentiate;
+use crate::autodiff::differentiate_scaled;
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
+use crate::narrow::narrow;
 use crate::nn::{Answer, Builder, CarriedState, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
 use crate::ops::{Binary, Derivation, Emit, GradientNorm, ParameterRange};
 use crate::plan::{Plan, Staging};
@@ -20,7 +21,7 @@ use crate::target::Target;
 use crate::tensor::TensorType;
 
 use super::batch::Shape;
-use super::{Planned, Training, groups};
+use super::{Planned, Storage, Training, groups};
 
 /// Where in a plan the session finds what it needs.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct Handles {
     pub loss: SlotId,
     /// The gradients' global norm, and the factor they were scaled by.
     pub norm: SlotId,
+    /// The state of loss scaling, where the loss is scaled; see [`LossScaler`].
+    pub scaler: Option<SlotId>,
     /// The sum of losses of an evaluated batch.
     pub evaluated: Option<SlotId>,
     /// How many of its targets are predicted rightly, where that can be told.
@@ -86,6 +89,7 @@ pub(super) struct Slots {
     lengths: Option<SlotId>,
     dropout: Option<SlotId>,
     loss_scale: SlotId,
+    scaler: Option<SlotId>,
     rows: u32,
 }
 
@@ -102,6 +106,9 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
+    if training.storage == Storage::F16 {
+        narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
+    }
     let staging = staging(training, target, &builder.graph, &handles);
     Ok(Planned { training: training.clone(), plan: Plan::new(builder.graph, target, staging), handles })
 }
@@ -138,7 +145,7 @@ impl Writer<'_> {
             if training.accumulate > 1 {
                 self.micro_step("next", &slots, loss, &gradients, true)?;
             }
-            optimizer_slots = self.update(&gradients, scalars, norm);
+            optimizer_slots = self.update(&gradients, &slots, scalars, norm);
         }
         let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
         let (evaluated, hits) = evaluated.map_or((None, None), |(loss, hits)| (Some(loss), hits));
@@ -154,6 +161,7 @@ impl Writer<'_> {
             scalars,
             loss,
             norm,
+            scaler: slots.scaler,
             evaluated,
             hits,
             predicted,
@@ -186,6 +194,7 @@ impl Writer<'_> {
             lengths: training.lengths.then(|| graph.slot("lengths", Role::Input, by_row, 1)),
             dropout: self.used.dropout.then(|| graph.slot("dropout counter", Role::Input, 16, 1)),
             loss_scale: graph.slot("loss scale", Role::Input, 4, 1),
+            scaler: training.scaling().map(|_| graph.slot("loss scaler", Role::OptimizerState, 16, 1)),
             rows,
         }
     }
@@ -241,7 +250,8 @@ impl Writer<'_> {
             .collect();
         let wanted: Vec<ValueId> = used.iter().map(|(_, v)| *v).collect();
         let graph = &mut self.builder.graph;
-        let found = differentiate(graph, loss, &wanted);
+        let scale = slots.scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
+        let found = differentiate_scaled(graph, loss, scale, &wanted);
         // A parameter used twice has a gradient for each use.
         let mut totals: Vec<Option<ValueId>> = vec![None; parameters.len()];
         for (&(i, _), gradient) in used.iter().zip(found) {
@@ -270,7 +280,7 @@ impl Writer<'_> {
     }
 
     /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
-    fn update(&mut self, gradients: &[SlotId], scalars: SlotId, norm: SlotId) -> Vec<(SlotId, f32)> {
+    fn update(&mut self, gradients: &[SlotId], slots: &Slots, told: SlotId, norm: SlotId) -> Vec<(SlotId, f32)> {
         self.builder.begin("update", Phase::Train);
         self.builder.enter("optimizer");
         let optimizer = self.training.optimizer;
@@ -287,9 +297,17 @@ impl Writer<'_> {
         };
         let g: Vec<ValueId> = gradients.iter().map(|&s| whole(graph, s)).collect();
         let fit = "groups are laid out alike, in multiples of four";
-        let total = graph.apply_one(GradientNorm { max_norm: self.training.clip_norm }, &g).expect(fit);
+        let scaler = slots.scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler"));
+        let measured: Vec<ValueId> = g.iter().copied().chain(scaler).collect();
+        let of_all = GradientNorm { max_norm: self.training.clip_norm, scaled: scaler.is_some() };
+        let total = graph.apply_one(of_all, &measured).expect(fit);
         let total = graph.store(total, norm, 0);
-        let scalars = graph.content(scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
+        let mut scalars = graph.content(told, 0, TensorType::f32(&[8]), "optimizer scalars");
+        if let (Some(slot), Some(scaler), Some(op)) = (slots.scaler, scaler, self.training.loss_scaler()) {
+            let made = graph.apply(op, &[total, scalars, scaler]).expect(fit);
+            scalars = graph.store(made[0], told, 0);
+            graph.store(made[1], slot, 0);
+        }
         for ((group, &parameters), ranges) in parameters.iter().enumerate().zip(ranges) {
             let mut inputs = vec![whole(graph, parameters), g[group]];
             let mut homes = vec![parameters];
@@ -363,7 +381,8 @@ fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handle
     let upload = micro
         .saturating_mul(training.accumulate.into())
         .saturating_add(bytes(handles.scalars) + bytes(handles.loss_scale));
-    let report = (bytes(handles.loss) + bytes(handles.norm)) * u64::from(training.report_every);
+    let scaler = handles.scaler.map_or(0, bytes);
+    let report = (bytes(handles.loss) + bytes(handles.norm) + scaler) * u64::from(training.report_every);
     let logits = handles.sample.map_or(0, |s| bytes(s.logits)).max(handles.predicted.map_or(0, bytes));
     let parameters = handles.parameter_slots.iter().map(|&s| bytes(s)).fold(0, u64::saturating_add);
     Staging::for_traffic(upload, report.max(logits), parameters, target.limits.max_buffer_size)

@@ -13,8 +13,9 @@ use crate::plan::Plan;
 use crate::storage::TensorFile;
 
 use super::batch::Shape;
+use super::numbers::{decoded, index, number, numbers};
 use super::rate::{PlateauState, Rate};
-use super::{Evaluation, Planned, StepReport, Training};
+use super::{Evaluation, Planned, Scaling, StepReport, Training};
 
 /// A parameter's name, shape and numbers.
 pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
@@ -81,6 +82,9 @@ impl Session {
             let elements = index(session.plan().graph[slot].bytes / 4);
             session.upload(slot, 0, bytemuck::cast_slice(&vec![start; elements]))?;
         }
+        if let (Some(slot), Some(scale)) = (handles.scaler, session.planned.training.scaling()) {
+            session.upload(slot, 0, bytemuck::cast_slice(&[scale.initial(), 0.0, 0.0, 0.0]))?;
+        }
         session.engine.submit()?;
         Ok(session)
     }
@@ -136,6 +140,9 @@ impl Session {
         self.run("update", 0)?;
         self.engine.read(self.planned.handles.loss, 0)?;
         self.engine.read(self.planned.handles.norm, 0)?;
+        if let Some(scaler) = self.planned.handles.scaler {
+            self.engine.read(scaler, 0)?;
+        }
         self.engine.submit()?;
         self.step += 1;
         self.pending.push_back(Pending { step: self.step, learning_rate, tokens });
@@ -156,15 +163,17 @@ impl Session {
 
     fn reports(&mut self, all: bool) -> Result<Vec<StepReport>, Error> {
         let results = self.engine.results(all)?;
-        let report = |pair: &[Vec<u8>], pending: Pending| StepReport {
+        let report = |results: &[Vec<u8>], pending: Pending| StepReport {
             step: pending.step,
-            loss: number(&pair[0]),
+            loss: number(&results[0]),
             learning_rate: pending.learning_rate,
-            grad_norm: number(&pair[1]),
+            grad_norm: number(&results[1]),
             tokens: pending.tokens,
+            scaling: results.get(2).map(|scaler| Scaling::new(&numbers(&results[1]), &numbers(scaler))),
         };
-        let pairs = results.chunks_exact(2);
-        Ok(pairs.map(|pair| report(pair, self.pending.pop_front().expect("each step reads two results"))).collect())
+        let of_steps = results.chunks_exact(2 + usize::from(self.planned.handles.scaler.is_some()));
+        let mut pending = || self.pending.pop_front().expect("each step reads as many results");
+        Ok(of_steps.map(|results| report(results, pending())).collect())
     }
 
     /// The mean loss over `batches` of held-out data, of [`Training::micro_batch`] rows each.
@@ -256,7 +265,8 @@ impl Session {
         for CarriedState { name, slot, kinds } in carried {
             let mut copies = Vec::new();
             for copy in 0..self.planned.training.accumulate {
-                copies.push(numbers(&self.engine.download(slot, copy)?));
+                let bytes = self.engine.download(slot, copy)?;
+                copies.push(decoded(&bytes, self.plan().graph.type_in(slot)));
             }
             // A copy has (S, rows, H), and further copies are further rows.
             let part = copies[0].len() / kinds as usize;
@@ -373,16 +383,4 @@ impl Session {
         let zeros = vec![0; index(self.plan().graph[slot].bytes)];
         self.upload(slot, copy, &zeros)
     }
-}
-
-fn index(n: u64) -> usize {
-    usize::try_from(n).expect("what is uploaded fits in memory")
-}
-
-fn number(bytes: &[u8]) -> f32 {
-    numbers(bytes)[0]
-}
-
-pub(super) fn numbers(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

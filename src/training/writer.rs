@@ -4,7 +4,8 @@ use crate::error::Error;
 use crate::random::{Purpose, Stream};
 use crate::text::Vocabulary;
 
-use super::session::{Session, numbers};
+use super::numbers::numbers;
+use super::session::Session;
 
 /// How the next unit is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]

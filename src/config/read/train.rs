@@ -2,7 +2,9 @@
 
 use super::super::keys::TRAIN;
 use super::super::section::{Interval, Notes, Section};
-use super::super::{DataConfig, Length, OptimizerConfig, ScheduleConfig, Source, TrainConfig};
+use super::super::{
+    DataConfig, Length, LossScaleConfig, OptimizerConfig, ScheduleConfig, Source, StorageConfig, TrainConfig,
+};
 use super::{optimizer, schedule};
 
 /// How the run learns from `data`, of which `None` is not known.
@@ -25,6 +27,8 @@ pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mu
         clip_norm: train.float32("clip_norm", Interval::Positive, notes),
         clip_value: train.float32("clip_value", Interval::Positive, notes),
         carry_state: carry_state(&train, data, notes).unwrap_or(default.carry_state),
+        storage: train.choice("storage", StorageConfig::WORDS, notes).unwrap_or(default.storage),
+        loss_scale: loss_scale(&train, notes).unwrap_or(default.loss_scale),
         loss: optimizer::loss(&train, data, notes).unwrap_or(default.loss),
         schedule: fitting_schedule(&train, optimizer.as_ref(), data, notes),
         optimizer: optimizer.unwrap_or(default.optimizer),
@@ -81,6 +85,25 @@ fn carry_state<'t>(train: &Section<'t>, data: Option<&DataConfig>, notes: &mut N
         notes.say(train.at("carry_state"), message);
     }
     Some(carry_state)
+}
+
+/// `"dynamic"` or a number, which only halves are in need of.
+fn loss_scale<'t>(train: &Section<'t>, notes: &mut Notes<'t>) -> Option<LossScaleConfig> {
+    let value = train.value("loss_scale")?;
+    let halves = train.value("storage").is_some_and(|storage| storage.get_ref().as_str() == Some("f16"));
+    if !halves {
+        let message = "`loss_scale` is for `storage = \"f16\"`, whose small numbers it saves; leave it out";
+        notes.say(train.at("loss_scale"), message.to_owned());
+        return None;
+    }
+    match value.get_ref().as_str() {
+        Some("dynamic") => Some(LossScaleConfig::Dynamic),
+        Some(_) => {
+            notes.not_wanted("loss_scale", value, "\"dynamic\" or a number greater than 0");
+            None
+        }
+        None => train.float32("loss_scale", Interval::Positive, notes).map(LossScaleConfig::Static),
+    }
 }
 
 fn fitting_schedule<'t>(

@@ -165,7 +165,14 @@ impl Any {
             weight_decay: Some(any.positive()),
             learning_rate: any.maybe(Self::positive),
         };
+        let storage = self.word(StorageConfig::WORDS);
+        let halves = storage == StorageConfig::F16;
         TrainConfig {
+            storage,
+            loss_scale: self
+                .maybe(Self::positive)
+                .filter(|_| halves)
+                .map_or(LossScaleConfig::Dynamic, LossScaleConfig::Static),
             batch: parts * 7,
             window: if has_window { self.count() } else { default.window },
             accumulate: parts,

@@ -11,7 +11,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use crate::ops::{Binding, Dispatch, Function};
+use crate::ops::{Binding, Dispatch, Function, Lowering};
 use crate::shader;
 use crate::shader::Shader;
 use crate::target::{DeviceKind, Target};
@@ -194,8 +194,9 @@ impl Variant {
         }
     }
 
-    /// The text for products of this kind.
-    pub fn shader(self, product: &Product) -> Shader {
+    /// The text for products of this kind, of operands `a`, `b`, `extra` and `c` stored as
+    /// [`Target::storage`] says.
+    pub fn shader(self, product: &Product, [a, b, extra, c]: [u32; 4]) -> Shader {
         use Layout::{Nn, Nt, Tn};
         let shader = match (self, product.layout) {
             (Variant::Subgroup { .. }, Nn) => shader!("matmul_subgroup_nn"),
@@ -211,6 +212,7 @@ impl Variant {
         let always = !matches!(self, Variant::Subgroup { .. });
         let mut constants = self.constants();
         constants.push(("F", u32::from(always || product.epilogue.has_function())));
+        constants.extend([("HA", a), ("HB", b), ("HE", extra), ("HC", c)]);
         shader.with(&constants)
     }
 
@@ -263,6 +265,8 @@ pub struct Operands {
     pub extra: Option<Binding>,
     /// The product, both read and written where it accumulates.
     pub c: Binding,
+    /// How `a`, `b`, `extra` and `c` are stored.
+    pub dtypes: [DType; 4],
 }
 
 #[repr(C)]
@@ -277,19 +281,19 @@ struct Params {
     starts: [u32; 4],
 }
 
-/// The dispatch of `product` by the kernel that is best for it on `target`.
+/// The dispatch of `product` by the kernel that is best for it on the target.
 pub fn dispatch(
     product: &Product,
-    dtype: DType,
-    target: &Target,
-    a: Binding,
-    b: Binding,
+    at: &Lowering,
+    [a, b]: [Binding; 2],
     extra: Option<Binding>,
     c: Binding,
 ) -> Dispatch {
-    let operands = Operands { a, b, extra, c };
-    let variant = choose(product, target, operands.start_at_quads(dtype));
-    dispatch_with(variant, product, dtype, target, operands)
+    let dtype = |binding: &Binding| at.type_bound(binding).dtype;
+    let dtypes = [dtype(&a), dtype(&b), extra.as_ref().map_or(DType::F32, dtype), dtype(&c)];
+    let operands = Operands { a, b, extra, c, dtypes };
+    let variant = choose(product, at.target, operands.start_at_quads());
+    dispatch_with(variant, product, at.target, operands)
 }
 
 /// The cheapest kernel of the family made for `target`.
@@ -302,28 +306,23 @@ pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool) -> Vari
 
 impl Operands {
     /// Whether each starts at a multiple of four elements.
-    pub fn start_at_quads(&self, dtype: DType) -> bool {
-        let Operands { a, b, extra, c } = self;
-        let mut all = [a, b, c].into_iter().chain(extra);
-        all.all(|operand| operand.bytes.start % (4 * dtype.bytes()) == 0)
+    pub fn start_at_quads(&self) -> bool {
+        let Operands { a, b, extra, c, dtypes } = self;
+        let mut all = [Some(a), Some(b), extra.as_ref(), Some(c)].into_iter().zip(dtypes);
+        all.all(|(operand, dtype)| operand.is_none_or(|o| o.bytes.start % (4 * dtype.bytes()) == 0))
     }
 }
 
 /// The dispatch of `product` by this kernel, which has to fit it.
-pub fn dispatch_with(
-    variant: Variant,
-    product: &Product,
-    dtype: DType,
-    target: &Target,
-    operands: Operands,
-) -> Dispatch {
+pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, operands: Operands) -> Dispatch {
     let wide = variant.width() == Width::Four;
-    assert!(variant.fits(product) && (!wide || operands.start_at_quads(dtype)), "{variant:?} cannot make {product:?}");
+    assert!(variant.fits(product) && (!wide || operands.start_at_quads()), "{variant:?} cannot make {product:?}");
     assert_eq!(operands.extra.is_some(), product.epilogue.extra != Extra::None, "the third operand of {product:?}");
-    let Operands { a, b, extra, c } = operands;
+    let Operands { a, b, extra, c, dtypes } = operands;
     // Something has to be bound, even though it is not read.
     let extra = extra.unwrap_or_else(|| a.clone());
-    let bound = [a, b, extra, c].map(|operand| operand.aligned(target.align().max(16), dtype.bytes()));
+    let mut bytes = dtypes.iter().map(|dtype| dtype.bytes());
+    let bound = [a, b, extra, c].map(|o| o.aligned(target.align().max(16), bytes.next().expect("one for each")));
     let params = Params {
         m: product.m,
         n: product.n,
@@ -334,8 +333,7 @@ pub fn dispatch_with(
     };
     let [columns, rows] = variant.tile();
     Dispatch {
-        shader: variant.shader(product),
-        dtype,
+        shader: variant.shader(product, dtypes.map(|dtype| target.storage(dtype))),
         params: bytes_of(&params).to_vec(),
         groups: [product.n.div_ceil(columns), product.m.div_ceil(rows), 1],
         bindings: bound.map(|(binding, _)| binding).to_vec(),

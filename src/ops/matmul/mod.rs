@@ -4,8 +4,8 @@ pub mod kernel;
 
 use super::common::{check_old, start};
 use super::{
-    ActivationGradient, Binding, ColumnSum, Dispatch, Emit, Function, InPlace, Lowering, Op, Rule, ShapeError, Site,
-    Slope, Specimen, clamp,
+    ActivationGradient, Binding, ColumnSum, Dispatch, Emit, Function, InPlace, Lowering, Op, Operand, Rule, ShapeError,
+    Site, Slope, Specimen, clamp,
 };
 use crate::ids::ValueId;
 use crate::tensor::TensorType;
@@ -55,7 +55,7 @@ impl Matmul {
             Layout::Tn => (a1, a0, b0, b1),
         };
         let flat = self.layout == Layout::Tn || b.shape.len() == 2;
-        (k == kb && a.dtype == b.dtype && flat).then_some([m, n, k])
+        (k == kb && flat).then_some([m, n, k])
     }
 
     fn product(&self, at: &Lowering) -> Product {
@@ -73,6 +73,8 @@ impl Rule for Matmul {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let (a, b) = (&inputs[0], &inputs[1]);
+        ShapeError::unless_floats("matmul", "a", a)?;
+        ShapeError::unless_floats("matmul", "b", b)?;
         let [m, n, _] = self.extents(a, b).ok_or_else(|| {
             let (left, right) = match self.layout {
                 Layout::Nn => ("(.., K)", "(K, N)"),
@@ -86,9 +88,9 @@ impl Rule for Matmul {
             shape = a.shape.clone();
             *shape.last_mut().expect("a matrix has columns") = clamp(n);
         }
-        let c = TensorType::new(&shape, a.dtype);
+        let c = TensorType::f32(&shape);
         if self.bias {
-            ShapeError::unless_is("matmul", "the bias", &inputs[2], &TensorType::new(&[clamp(n)], a.dtype))?;
+            ShapeError::unless_is("matmul", "the bias", &inputs[2], &TensorType::f32(&[clamp(n)]))?;
         }
         check_old("matmul", self.accumulate, inputs, &c)?;
         Ok(vec![c])
@@ -153,6 +155,18 @@ impl Rule for Matmul {
         plain.then(|| Matmul { accumulate: true, ..self.clone() }.into())
     }
 
+    fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
+        let mut groups = vec![vec![Operand::Input(0)], vec![Operand::Input(1)]];
+        // What sums over rows is the gradient of a weight.
+        if self.layout != Layout::Tn {
+            groups.push(vec![Operand::Output(0)]);
+            if self.accumulate {
+                groups[2].push(Operand::Input(inputs - 1));
+            }
+        }
+        groups
+    }
+
     fn specimens() -> Vec<Specimen> {
         // 1, primes, a tile, and one past it.
         let sizes = [[1, 1, 1], [2, 3, 5], [7, 1, 13], [17, 33, 4], [32, 32, 32], [33, 65, 17], [67, 31, 97]];
@@ -197,9 +211,9 @@ pub(super) fn multiply(layout: Layout, [m, n, k]: [usize; 3], a: &[f64], b: &[f6
 pub(super) fn product(
     at: &Lowering,
     product: &Product,
-    [a, b]: [Binding; 2],
+    factors: [Binding; 2],
     extra: Option<Binding>,
     c: Binding,
 ) -> Dispatch {
-    kernel::dispatch(product, at.outputs[0].dtype, at.target, a, b, extra, c)
+    kernel::dispatch(product, at, factors, extra, c)
 }

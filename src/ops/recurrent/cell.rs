@@ -4,7 +4,7 @@ use bytemuck::cast_slice;
 
 use crate::ops::matmul::Layout;
 use crate::ops::matmul::kernel::{Epilogue, Product, Variant, choose};
-use crate::ops::{Binding, Dispatch, Lowering, clamp};
+use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
 
@@ -12,6 +12,8 @@ use crate::shader::Shader;
 pub(super) struct Cell {
     /// How the recurrent product's factors lie.
     layout: Layout,
+    /// The recurrent weight.
+    weight: Operand,
     /// Gates that a thread sums for each unit; 0 where a thread's sums are of one kind.
     gates: u32,
     subgroup: Shader,
@@ -22,6 +24,7 @@ pub(super) struct Cell {
 /// `gates = h Uᵀ`, then an LSTM's cell.
 pub(super) const LSTM: Cell = Cell {
     layout: Layout::Nt,
+    weight: Operand::Input(2),
     gates: 4,
     subgroup: shader!("lstm_subgroup"),
     tiled: shader!("lstm_tiled"),
@@ -31,6 +34,7 @@ pub(super) const LSTM: Cell = Cell {
 /// `dh = dgates U`, then an LSTM's cell backward.
 pub(super) const LSTM_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
+    weight: Operand::Input(4),
     gates: 0,
     subgroup: shader!("lstm_gradient_subgroup"),
     tiled: shader!("lstm_gradient_tiled"),
@@ -40,6 +44,7 @@ pub(super) const LSTM_GRADIENT: Cell = Cell {
 /// `gates = h Uᵀ`, then a GRU's cell.
 pub(super) const GRU: Cell = Cell {
     layout: Layout::Nt,
+    weight: Operand::Input(2),
     gates: 3,
     subgroup: shader!("gru_subgroup"),
     tiled: shader!("gru_tiled"),
@@ -49,6 +54,7 @@ pub(super) const GRU: Cell = Cell {
 /// `dh = dr|dz|dq U`, then a GRU's cell backward.
 pub(super) const GRU_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
+    weight: Operand::Input(5),
     gates: 0,
     subgroup: shader!("gru_gradient_subgroup"),
     tiled: shader!("gru_gradient_tiled"),
@@ -58,6 +64,7 @@ pub(super) const GRU_GRADIENT: Cell = Cell {
 /// `h Wᵀ`, then Elman's cell, for rows that end at lengths of their own.
 pub(super) const ELMAN: Cell = Cell {
     layout: Layout::Nt,
+    weight: Operand::Input(2),
     gates: 0,
     subgroup: shader!("elman_subgroup"),
     tiled: shader!("elman_tiled"),
@@ -67,6 +74,7 @@ pub(super) const ELMAN: Cell = Cell {
 /// `dh = dp W`, then Elman's cell backward, for rows that end at lengths of their own.
 pub(super) const ELMAN_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
+    weight: Operand::Input(2),
     gates: 0,
     subgroup: shader!("elman_gradient_subgroup"),
     tiled: shader!("elman_gradient_tiled"),
@@ -100,33 +108,34 @@ pub(super) struct Step {
 impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
-        let dtype = at.outputs[0].dtype;
         // A unit takes four columns where a thread sums its gates, though there be but three.
         let columns = if self.gates > 0 { clamp(4 * u64::from(step.hidden)) } else { step.hidden };
         let product = Product::new(self.layout, [step.batch, columns, step.depth], Epilogue::default());
         let product = product.with_stride(step.stride);
-        let at_quads = bindings.iter().all(|b| b.bytes.start.is_multiple_of(4 * dtype.bytes()));
+        let at_quads = bindings.iter().all(|b| b.bytes.start.is_multiple_of(4 * at.type_bound(b).dtype.bytes()));
+        // What is kept for each timestep is stored alike; the second factor is the weight.
+        let [kept, weight] = [Operand::Output(0), self.weight].map(|operand| at.storage(operand));
         let variant = choose(&product, at.target, at_quads);
-        let bound = bindings.map(|binding| binding.aligned(at.target.align().max(16), dtype.bytes()));
+        let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
         let [tile_columns, tile_rows] = variant.tile();
         Dispatch {
-            shader: self.shader(variant),
-            dtype,
+            shader: self.shader(variant, [kept, weight]),
             params: cast_slice(&params).to_vec(),
             groups: [columns.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
             bindings: bound.map(|(binding, _)| binding).to_vec(),
         }
     }
 
-    fn shader(&self, variant: Variant) -> Shader {
+    fn shader(&self, variant: Variant, [kept, weight]: [u32; 2]) -> Shader {
         let (shader, apart) = match variant {
             Variant::Subgroup { .. } => (&self.subgroup, 1),
             Variant::Tiled { .. } => (&self.tiled, 16),
             Variant::Direct { .. } => (&self.direct, 1),
         };
         let mut constants = variant.constants();
+        constants.extend([("H", kept), ("HA", kept), ("HB", weight)]);
         if self.gates > 0 {
             constants.extend([("G", self.gates), ("A", apart)]);
         }

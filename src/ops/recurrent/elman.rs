@@ -88,8 +88,8 @@ impl Rule for Elman {
         let e = self.window(at);
         let y = Operand::Output(0);
         let one = |t| {
-            let factors = [e.state_before(t, 1, 0, y), at.read(2)];
-            let now = Binding::update(Operand::Input(0), y, e.at(t, 1));
+            let factors = [e.state_before(at, t, [1, 0], y), at.read(2)];
+            let now = at.update_one(Operand::Input(0), y, t);
             match self.lengths {
                 true => self.step_or_hold(at, e, t, factors, now),
                 false => self.step(at, e, factors, now),
@@ -123,6 +123,10 @@ impl Rule for Elman {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::must(0, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0), Operand::Output(1)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -39,7 +39,7 @@ impl ElmanGradient {
 
     /// The dispatches for the last timestep, which nothing follows.
     fn last_step(&self, at: &Lowering, e: Window) -> Vec<Dispatch> {
-        let range = e.at(e.last(), 1);
+        let range = at.entries(Operand::Output(0), e.last()..e.last() + 1);
         let mut dispatches = Vec::new();
         let mut from = Operand::Input(0);
         if self.last {
@@ -50,7 +50,7 @@ impl ElmanGradient {
         // A product of depth 0 is nothing but its epilogue.
         let y = Binding::read(Operand::Input(1), range.clone());
         let now = Binding::update(from, Operand::Output(0), range);
-        dispatches.push(product(at, &self.step(e, 0), [at.read(2), at.read(2)], Some(y), now));
+        dispatches.push(product(at, &self.step(e, 0), [y.clone(), at.read(2)], Some(y), now));
         dispatches
     }
 
@@ -61,16 +61,16 @@ impl ElmanGradient {
         let one = |t: u32| {
             let (depth, after) = match e.after(t) {
                 None => (0, at.read(2)),
-                Some(after) => (e.hidden, Binding::read(dp, e.at(after, 1))),
+                Some(after) => (e.hidden, at.one(dp, after)),
             };
             let step = Step { batch: e.batch, hidden: e.hidden, depth, stride: e.hidden, flags, t };
             let carried = if depth == 0 { Operand::Input(3) } else { carry };
             let bindings = [
                 after,
                 at.read(2),
-                Binding::read(Operand::Input(1), e.at(t, 1)),
-                Binding::update(Operand::Input(0), dp, e.at(t, 1)),
-                Binding::update(carried, carry, 0..e.state(1).bytes()),
+                at.one(Operand::Input(1), t),
+                at.update_one(Operand::Input(0), dp, t),
+                at.update_all(carried, carry),
                 at.read(4),
             ];
             ELMAN_GRADIENT.dispatch(at, step, bindings)
@@ -79,8 +79,8 @@ impl ElmanGradient {
         if at.wanted[1] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], onto);
-            let first = Binding::read(dp, e.at(e.first(), 1));
-            let onto = Binding::update(carry, carry, 0..e.state(1).bytes());
+            let first = at.one(dp, e.first());
+            let onto = at.update_all(carry, carry);
             dispatches.push(product(at, &dh0, [first, at.read(2)], None, onto));
         }
         dispatches
@@ -121,13 +121,13 @@ impl Rule for ElmanGradient {
         let mut dispatches = self.last_step(at, e);
         dispatches.extend(e.times().rev().skip(1).map(|t| {
             let after = e.after(t).expect("only the last timestep has none after it");
-            let after = Binding::read(Operand::Output(0), e.at(after, 1));
-            let y = Binding::read(Operand::Input(1), e.at(t, 1));
-            let now = Binding::update(Operand::Input(0), Operand::Output(0), e.at(t, 1));
+            let after = at.one(Operand::Output(0), after);
+            let y = at.one(Operand::Input(1), t);
+            let now = at.update_one(Operand::Input(0), Operand::Output(0), t);
             product(at, &step, [after, at.read(2)], Some(y), now)
         }));
         if at.wanted[1] {
-            let first = Binding::read(Operand::Output(0), e.at(e.first(), 1));
+            let first = at.one(Operand::Output(0), e.first());
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], Epilogue::default());
             dispatches.push(product(at, &dh0, [first, at.read(2)], None, at.write(1)));
         }
@@ -159,6 +159,11 @@ impl Rule for ElmanGradient {
     fn in_place(&self) -> Vec<InPlace> {
         let carry = self.lengths.then(|| InPlace::must(1, 3));
         [InPlace::must(0, 0)].into_iter().chain(carry).collect()
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        // The gradient of the first state is a sum, and stays in full.
+        vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -78,12 +78,12 @@ impl Rule for Gru {
         let lengths = at.read(if self.lengths { at.inputs.len() - 1 } else { 2 });
         let one = |t: u32| {
             let bindings = [
-                e.state_before(t, 1, 0, y),
+                e.state_before(at, t, [1, 0], y),
                 at.read(2),
                 bias.clone(),
-                Binding::update(Operand::Input(0), gates, e.at(t, 3)),
-                Binding::write(q, e.at(t, 1)),
-                Binding::write(y, e.at(t, 1)),
+                at.update_one(Operand::Input(0), gates, t),
+                at.write_one(q, t),
+                at.write_one(y, t),
                 lengths.clone(),
             ];
             GRU.dispatch(at, Step { t, ..step }, bindings)
@@ -127,6 +127,11 @@ impl Rule for Gru {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::must(1, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        let kept = [Operand::Input(0), Operand::Input(1)].into_iter().chain([0, 1, 2, 3].map(Operand::Output));
+        vec![kept.collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

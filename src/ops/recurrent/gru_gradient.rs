@@ -64,18 +64,18 @@ impl Rule for GruGradient {
             // A product of depth 0 is nothing but its cell.
             let (depth, after, dq_after) = match e.after(t) {
                 None => (0, w.clone(), w.clone()),
-                Some(after) => (e.width(3), Binding::read(dgates, e.at(after, 3)), Binding::read(dq, e.at(after, 1))),
+                Some(after) => (e.width(3), at.one(dgates, after), at.one(dq, after)),
             };
             let carried = if depth == 0 { Operand::Input(6) } else { carry };
             let bindings = [
                 after,
                 w.clone(),
                 dq_after,
-                Binding::read(Operand::Input(0), e.at(t, 1)),
-                Binding::update(Operand::Input(1), dgates, e.at(t, 3)),
-                Binding::update(Operand::Input(2), dq, e.at(t, 1)),
-                e.state_before(t, 4, 0, Operand::Input(3)),
-                Binding::update(carried, carry, 0..e.state(1).bytes()),
+                at.one(Operand::Input(0), t),
+                at.update_one(Operand::Input(1), dgates, t),
+                at.update_one(Operand::Input(2), dq, t),
+                e.state_before(at, t, [4, 0], Operand::Input(3)),
+                at.update_all(carried, carry),
             ];
             GRU_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
         };
@@ -84,12 +84,12 @@ impl Rule for GruGradient {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let sum = |depth, stride| Product::new(Layout::Nn, [e.batch, e.hidden, depth], onto).with_stride(stride);
             let of_w = |gates: Range<u32>| {
-                let one = e.weight(1).bytes();
-                Binding::read(Operand::Input(5), u64::from(gates.start) * one..u64::from(gates.end) * one)
+                let rows = gates.start * e.hidden..gates.end * e.hidden;
+                Binding::read(Operand::Input(5), at.entries(Operand::Input(5), rows))
             };
-            let dh0 = Binding::update(carry, carry, 0..e.state(1).bytes());
-            let of_rz = [Binding::read(dgates, e.at(e.first(), 3)), of_w(0..2)];
-            let of_q = [Binding::read(dq, e.at(e.first(), 1)), of_w(2..3)];
+            let dh0 = at.update_all(carry, carry);
+            let of_rz = [at.one(dgates, e.first()), of_w(0..2)];
+            let of_q = [at.one(dq, e.first()), of_w(2..3)];
             dispatches.push(product(at, &sum(e.width(2), e.width(3)), of_rz, None, dh0.clone()));
             dispatches.push(product(at, &sum(e.hidden, e.hidden), of_q, None, dh0));
         }
@@ -130,6 +130,11 @@ impl Rule for GruGradient {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::must(0, 1), InPlace::must(1, 2), InPlace::must(2, 6)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        // What is carried from step to step is a sum, and stays in full.
+        vec![[0, 1, 2, 3, 4].map(Operand::Input).into_iter().chain([0, 1].map(Operand::Output)).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

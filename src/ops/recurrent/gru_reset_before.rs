@@ -193,7 +193,6 @@ impl Rule for GruResetBefore {
             let lengths = at.read(if self.lengths { lengths } else { 2 });
             Dispatch {
                 shader: shader!("gru_reset_before"),
-                dtype: DType::F32,
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![gates.0, h.0, at.read(2), bias, lengths, y.0],

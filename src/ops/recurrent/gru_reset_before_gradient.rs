@@ -20,7 +20,7 @@ use super::gru_reset_before::{Extents, Params, ROWS};
 use super::weight::Left;
 use crate::ids::ValueId;
 use crate::shader;
-use crate::tensor::{DType, TensorType};
+use crate::tensor::TensorType;
 
 /// The gradient of a [`GruResetBefore`](super::GruResetBefore) for its `xp` and `state0`.
 ///
@@ -96,7 +96,6 @@ impl Rule for GruResetBeforeGradient {
             let lengths = at.read(if self.lengths { 6 } else { 4 });
             dispatches.push(Dispatch {
                 shader: shader!("gru_reset_before_gradient"),
-                dtype: DType::F32,
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![dy.0, gates.0, h.0, at.read(4), carry, lengths],

@@ -92,6 +92,10 @@ impl Rule for GruWeightGradient {
         (!self.accumulate).then(|| Self { accumulate: true, ..self.clone() }.into())
     }
 
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)], vec![Operand::Input(1)], vec![Operand::Input(2), Operand::Input(3)]]
+    }
+
     fn specimens() -> Vec<Specimen> {
         let of = |accumulate, reverse, [t, b, h]: [u32; 3]| {
             let shapes: [&[u32]; 5] = [&[t, b, 3 * h], &[t, b, h], &[t, b, h], &[1, b, h], &[3 * h, h]];
@@ -141,6 +145,10 @@ impl Rule for GruBiasGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| Self { accumulate: true }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)], vec![Operand::Input(1)]]
     }
 
     fn specimens() -> Vec<Specimen> {

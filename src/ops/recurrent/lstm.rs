@@ -78,13 +78,13 @@ impl Rule for Lstm {
         let lengths = at.read(if self.lengths { at.inputs.len() - 1 } else { 2 });
         let one = |t: u32| {
             let bindings = [
-                e.state_before(t, 1, 0, y),
+                e.state_before(at, t, [1, 0], y),
                 at.read(2),
                 bias.clone(),
-                Binding::update(Operand::Input(0), gates, e.at(t, 4)),
-                e.state_before(t, 1, 1, c),
-                Binding::write(c, e.at(t, 1)),
-                Binding::write(y, e.at(t, 1)),
+                at.update_one(Operand::Input(0), gates, t),
+                e.state_before(at, t, [1, 1], c),
+                at.write_one(c, t),
+                at.write_one(y, t),
                 lengths.clone(),
             ];
             LSTM.dispatch(at, Step { t, ..step }, bindings)
@@ -132,6 +132,11 @@ impl Rule for Lstm {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::must(2, 0)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        let kept = [Operand::Input(0), Operand::Input(1)].into_iter().chain([0, 1, 2, 3].map(Operand::Output));
+        vec![kept.collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -69,16 +69,16 @@ impl Rule for LstmGradient {
             // A product of depth 0 is nothing but its cell.
             let (depth, after) = match e.after(t) {
                 None => (0, w.clone()),
-                Some(after) => (e.width(4), Binding::read(dgates, e.at(after, 4))),
+                Some(after) => (e.width(4), at.one(dgates, after)),
             };
             let carried = if depth == 0 { Operand::Input(5) } else { carry };
             let bindings = [
                 after,
                 w.clone(),
-                Binding::read(Operand::Input(0), e.at(t, 1)),
-                Binding::update(Operand::Input(1), dgates, e.at(t, 4)),
-                e.state_before(t, 3, 1, Operand::Input(2)),
-                Binding::update(carried, carry, 0..e.state(2).bytes()),
+                at.one(Operand::Input(0), t),
+                at.update_one(Operand::Input(1), dgates, t),
+                e.state_before(at, t, [3, 1], Operand::Input(2)),
+                at.update_all(carried, carry),
                 lengths.clone(),
             ];
             LSTM_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
@@ -87,8 +87,8 @@ impl Rule for LstmGradient {
         if at.wanted[1] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.width(4)], onto);
-            let first = Binding::read(dgates, e.at(e.first(), 4));
-            dispatches.push(product(at, &dh0, [first, w], None, Binding::update(carry, carry, e.at(0, 1))));
+            let first = at.one(dgates, e.first());
+            dispatches.push(product(at, &dh0, [first, w], None, at.update_one(carry, carry, 0)));
         }
         dispatches
     }
@@ -133,6 +133,11 @@ impl Rule for LstmGradient {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::must(0, 1), InPlace::must(1, 5)]
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        // What is carried from step to step is a sum, and stays in full.
+        vec![[0, 1, 2, 3].map(Operand::Input).into_iter().chain([Operand::Output(0)]).collect()]
     }
 
     fn specimens() -> Vec<Specimen> {

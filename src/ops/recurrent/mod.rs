@@ -120,31 +120,41 @@ impl Window {
         self.time - 1 - self.first()
     }
 
-    /// The bytes of these timesteps of a (T, B, G H) tensor, or of these of the tensors of a state
-    /// (S, B, H), where G is 1.
-    fn bytes(self, times: Range<u32>, gates: u32) -> Range<u64> {
-        let one = self.state(gates).bytes();
-        u64::from(times.start) * one..u64::from(times.end) * one
-    }
-
-    /// The bytes of timestep `t` of a (T, B, G H) tensor.
-    fn at(self, t: u32, gates: u32) -> Range<u64> {
-        self.bytes(t..t + 1, gates)
-    }
-
     /// The elements of timestep `t` of a (T, B, G H) tensor on the host.
     fn elements(self, t: u32, gates: u32) -> Range<usize> {
-        let Range { start, end } = self.at(t, gates);
-        super::clamp(start / 4) as usize..super::clamp(end / 4) as usize
+        let one = self.batch as usize * self.width(gates) as usize;
+        t as usize * one..(t as usize + 1) * one
     }
 
     /// Reads tensor `part` of the state that timestep `t` goes on from: of input `state0`, or of the
     /// sequence `kept`.
-    fn state_before(self, t: u32, state0: usize, part: u32, kept: Operand) -> Binding {
+    fn state_before(self, at: &Lowering, t: u32, [state0, part]: [u32; 2], kept: Operand) -> Binding {
         match self.before(t) {
-            None => Binding::read(Operand::Input(state0), self.at(part, 1)),
-            Some(before) => Binding::read(kept, self.at(before, 1)),
+            None => at.one(Operand::Input(state0 as usize), part),
+            Some(before) => at.one(kept, before),
         }
+    }
+}
+
+impl Lowering<'_> {
+    /// Reads one entry of an operand's outermost dimension: a timestep, or a tensor of a state.
+    fn one(&self, operand: Operand, entry: u32) -> Binding {
+        Binding::read(operand, self.entries(operand, entry..entry + 1))
+    }
+
+    /// Writes timestep `t` of an operand.
+    fn write_one(&self, operand: Operand, t: u32) -> Binding {
+        Binding::write(operand, self.entries(operand, t..t + 1))
+    }
+
+    /// Reads timestep `t` of `from` and writes that of `to` in its place.
+    fn update_one(&self, from: Operand, to: Operand, t: u32) -> Binding {
+        Binding::update(from, to, self.entries(to, t..t + 1))
+    }
+
+    /// Reads all of `from` and writes all of `to` in its place.
+    fn update_all(&self, from: Operand, to: Operand) -> Binding {
+        Binding::update(from, to, 0..self.type_of(to).bytes())
     }
 }
 
@@ -213,8 +223,7 @@ fn slope_or_zeros(slope: &Slope, i: usize, of: &TensorType, out: &mut dyn Emit) 
 /// Copies the states of the window's last timestep, of the outputs `kept`, to output `to`.
 fn copy_last(at: &Lowering, window: Window, kept: &[usize], to: usize) -> Vec<Dispatch> {
     let one = |(part, &kept): (u32, &usize)| {
-        let from = Binding::read(Operand::Output(kept), window.at(window.last(), 1));
-        copy::dispatch(at, from, Binding::write(Operand::Output(to), window.at(part, 1)))
+        copy::dispatch(at, at.one(Operand::Output(kept), window.last()), at.write_one(Operand::Output(to), part))
     };
     (0..).zip(kept).map(one).collect()
 }

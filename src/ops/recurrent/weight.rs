@@ -46,15 +46,15 @@ impl Window {
         // From the second timestep on the state before is in `y`; both are shifted by one.
         let (later, earlier) = (1..self.time, 0..self.time - 1);
         let (followers, leaders) = if self.reverse { (earlier, later) } else { (later, earlier) };
-        let of = |times: Range<u32>| Binding::read(left.operand, self.bytes(times, left.gates));
+        let of = |times: Range<u32>| Binding::read(left.operand, at.entries(left.operand, times));
         let first = sum(onto.reads.is_some(), self.batch);
-        let h0 = Binding::read(Operand::Input(state0), self.at(0, 1));
+        let h0 = at.one(Operand::Input(state0), 0);
         let again = Binding { reads: onto.writes, ..onto.clone() };
         let factors = [of(self.first()..self.first() + 1), h0];
         let mut dispatches = vec![product(at, &first, factors, None, onto)];
         if self.time > 1 {
             let rest = sum(true, (self.time - 1).saturating_mul(self.batch));
-            let y = Binding::read(Operand::Input(y), self.bytes(leaders, 1));
+            let y = Binding::read(Operand::Input(y), at.entries(Operand::Input(y), leaders));
             dispatches.push(product(at, &rest, [of(followers), y], None, again));
         }
         dispatches
@@ -123,6 +123,10 @@ impl Rule for RecurrentWeightGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| Self { accumulate: true, ..self.clone() }.into())
+    }
+
+    fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
+        vec![vec![Operand::Input(0)], vec![Operand::Input(1), Operand::Input(2)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ops::Operand;
+use crate::tensor::TensorType;
 
 const LAYOUTS: [Layout; 3] = [Layout::Nn, Layout::Nt, Layout::Tn];
 
@@ -78,7 +79,9 @@ fn an_operand_may_start_anywhere() {
     let target = on("lavapipe");
     let all = |start| Binding::read(Operand::Input(0), start..start + 64);
     let plain = product(Layout::Nn, [4, 4, 4]);
-    let dispatch = dispatch(&plain, DType::F32, &target, all(0), all(32), None, all(68));
+    let types = [TensorType::f32(&[64])];
+    let at = Lowering { inputs: &types, outputs: &[], wanted: &[], target: &target };
+    let dispatch = dispatch(&plain, &at, [all(0), all(32)], None, all(68));
     let params: Vec<u32> = dispatch.params.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
     assert_eq!(params, [4, 4, 4, 0, 4, 0, 0, 0, 1], "68 is one element past a multiple of 32");
     assert_eq!(dispatch.bindings[2], dispatch.bindings[0], "what is not there is bound to something that is");
@@ -88,7 +91,7 @@ fn an_operand_may_start_anywhere() {
 fn workgroups_are_what_the_texts_say() {
     for variant in all() {
         for layout in LAYOUTS {
-            let found = variant.shader(&product(layout, [4, 4, 4])).workgroup(DType::F32);
+            let found = variant.shader(&product(layout, [4, 4, 4]), [0; 4]).workgroup();
             let [x, y] = TILED_THREADS;
             let (size, bytes) = match variant {
                 Variant::Subgroup { lanes, .. } => ([lanes, 1, 1], 0),
@@ -105,8 +108,8 @@ fn workgroups_are_what_the_texts_say() {
 fn flags_are_what_the_texts_say() {
     let flags = |extra, accumulate| Epilogue { accumulate, extra, function: Function::Identity }.flags();
     let function = Epilogue { function: Function::Tanh, ..Epilogue::default() };
-    for shader in all().into_iter().flat_map(|v| LAYOUTS.map(|l| v.shader(&product(l, [4, 4, 4])))) {
-        let text = shader.text(DType::F32);
+    for shader in all().into_iter().flat_map(|v| LAYOUTS.map(|l| v.shader(&product(l, [4, 4, 4]), [0; 4]))) {
+        let text = shader.text();
         for (name, value) in [
             ("ACCUMULATE", flags(Extra::None, true)),
             ("BIAS", flags(Extra::Bias, false)),
@@ -124,15 +127,16 @@ fn every_text_is_valid() {
     for variant in all() {
         for layout in LAYOUTS {
             for epilogue in [Epilogue::default(), tanh] {
-                let shader = variant.shader(&Product { epilogue, ..product(layout, [4, 4, 4]) });
-                for dtype in [DType::F32, DType::F16] {
-                    let module = naga::front::wgsl::parse_str(&shader.text(dtype));
-                    let module = module.unwrap_or_else(|e| panic!("{} {dtype}: {e}", shader.label()));
+                for storage in 0..=2 {
+                    let product = Product { epilogue, ..product(layout, [4, 4, 4]) };
+                    let shader = variant.shader(&product, [storage; 4]);
+                    let module = naga::front::wgsl::parse_str(&shader.text());
+                    let module = module.unwrap_or_else(|e| panic!("{}: {e}", shader.label()));
                     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
                         .subgroup_stages(naga::valid::ShaderStages::all())
                         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
                         .validate(&module)
-                        .unwrap_or_else(|e| panic!("{} {dtype}: {e:?}", shader.label()));
+                        .unwrap_or_else(|e| panic!("{}: {e:?}", shader.label()));
                 }
             }
         }

@@ -1,0 +1,83 @@
+//! In what precision a run keeps what it makes, and what keeps small gradients from vanishing in it.
+
+use super::Training;
+use crate::ops::LossScaler;
+
+/// How floats between two dispatches are stored. Arithmetic is `f32` either way, and so are parameters,
+/// their gradients and what the optimizer remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// In full.
+    #[default]
+    F32,
+    /// In halves wherever the kernels can: activations, gates, carried state, and the gradients of all
+    /// these. Halves the memory of a window; keeps 11 bits of each number.
+    F16,
+}
+
+/// What the loss is multiplied by before differentiation, so that halves can hold its gradients. The
+/// gradients of parameters are divided by it again; a step in which one of them is not finite is skipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossScale {
+    /// Always by this.
+    Static(f32),
+    /// As `torch.amp.GradScaler` does: by less after a step that was skipped, by more after many that were not.
+    Dynamic {
+        /// By what at first.
+        initial: f32,
+        /// Steps in a row after which it doubles.
+        interval: u32,
+    },
+}
+
+impl Default for LossScale {
+    /// `torch.amp.GradScaler`'s.
+    fn default() -> Self {
+        LossScale::Dynamic { initial: 65536.0, interval: 2000 }
+    }
+}
+
+impl LossScale {
+    /// By what at first.
+    pub fn initial(self) -> f32 {
+        match self {
+            LossScale::Static(scale) => scale,
+            LossScale::Dynamic { initial, .. } => initial,
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn check(self) -> Result<(), String> {
+        let initial = self.initial();
+        if !(initial.is_finite() && initial > 0.0) {
+            return Err(format!("the loss is scaled by {initial}, which must be a finite number above 0"));
+        }
+        match self {
+            LossScale::Dynamic { interval: 0, .. } => {
+                Err("the loss scale grows after 0 steps, which must be at least 1".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Training {
+    /// The same with floats stored so.
+    pub fn storage(self, storage: Storage) -> Self {
+        Self { storage, ..self }
+    }
+
+    /// How the loss is scaled, if it is.
+    pub fn scaling(&self) -> Option<LossScale> {
+        (self.storage == Storage::F16 && self.learn).then_some(self.loss_scale)
+    }
+
+    /// What keeps the scale.
+    pub(super) fn loss_scaler(&self) -> Option<LossScaler> {
+        let beta2 = self.optimizer.beta2();
+        self.scaling().map(|scale| match scale {
+            LossScale::Static(_) => LossScaler { interval: 0, growth: 1.0, backoff: 1.0, beta2 },
+            LossScale::Dynamic { interval, .. } => LossScaler { interval, growth: 2.0, backoff: 0.5, beta2 },
+        })
+    }
+}

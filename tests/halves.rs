@@ -1,0 +1,207 @@
+//! Training with halves between dispatches: what it saves, how near it stays to `f32`, and that loss scaling
+//! finds its scale and loses no step unsaid.
+
+#![allow(clippy::cast_possible_truncation, reason = "a handful of steps")]
+
+#[path = "common/sessions.rs"]
+mod sessions;
+
+use plimsoll::graph::Role;
+use plimsoll::nn::{Cell, Model, Recurrent, Task};
+use plimsoll::target::Target;
+use plimsoll::training::{Batch, LossScale, Session, StepReport, Storage, Training};
+
+use sessions::{CELLS, device, on_host, parameter_bits, planned, run};
+
+const VOCABULARY: u32 = 13;
+
+/// A language model of this cell over a repeating text, state carried.
+fn language_model(cell: Cell, hidden: u32, storage: Storage) -> Training {
+    let model = Model::new().embedding(12).recurrent(Recurrent::new(cell, hidden)).output();
+    let task = Task::next_token(VOCABULARY);
+    Training { clip_norm: Some(1.0), report_every: 1, ..Training::new(model, task, 6).window(8) }.storage(storage)
+}
+
+/// Batches of a text in which every unit follows from the one before.
+fn batches(training: &Training, count: u32) -> Vec<Batch> {
+    let (rows, time) = (training.batch, training.window);
+    let unit = |row: u32, at: u32| (at * at + 3 * row + at / 5) % VOCABULARY;
+    let window = |step: u32| {
+        let of = |shift: u32| {
+            (0..time).flat_map(move |t| (0..rows).map(move |row| unit(row, step * time + t + shift))).collect()
+        };
+        Batch::tokens(of(0), of(1))
+    };
+    (0..count).map(window).collect()
+}
+
+fn losses(reports: &[StepReport]) -> Vec<f32> {
+    reports.iter().map(|r| r.loss).collect()
+}
+
+fn mean(numbers: &[f32]) -> f32 {
+    numbers.iter().sum::<f32>() / numbers.len() as f32
+}
+
+/// The greatest difference of two lists, as a share of the second's.
+fn apart(found: &[f32], wanted: &[f32]) -> f32 {
+    assert_eq!(found.len(), wanted.len());
+    found.iter().zip(wanted).fold(0.0, |m, (x, y)| if x.is_nan() { f32::INFINITY } else { m.max(((x - y) / y).abs()) })
+}
+
+/// Odd sizes too, where two threads share a word, and some rows end within one.
+#[test]
+fn every_cell_learns_in_halves_as_in_full() {
+    let device = device();
+    for (name, cell) in CELLS {
+        for hidden in [16, 7] {
+            let [full, halves] = [Storage::F32, Storage::F16].map(|s| language_model(cell, hidden, s));
+            let batches = batches(&full, 40);
+            let full = run(&mut Session::new(&full, &device).unwrap(), &batches);
+            let found = run(&mut Session::new(&halves, &device).unwrap(), &batches);
+            let off = apart(&losses(&found), &losses(&full));
+            println!("{name} {hidden}: off by {off:.1e} of {} > {}", full[0].loss, full[39].loss);
+            assert!(off < 1e-2, "{name} of {hidden} units: {off:.1e}");
+            assert!(full[39].loss < full[0].loss, "{name} learns");
+            let scaling = found[39].scaling.unwrap();
+            assert_eq!((scaling.skipped_so_far, scaling.next_scale), (0, 65536.0), "{name}");
+            let of_norms = |r: &[StepReport]| r.iter().map(|r| r.grad_norm).collect::<Vec<_>>();
+            assert!(apart(&of_norms(&found[..1]), &of_norms(&full[..1])) < 1e-2, "{name}: the scale is taken out");
+        }
+    }
+}
+
+#[test]
+fn the_host_rounds_as_the_device_does() {
+    let device = device();
+    for (name, cell) in CELLS {
+        let training = language_model(cell, 7, Storage::F16);
+        let batches = batches(&training, 3);
+        let found = run(&mut Session::new(&training, &device).unwrap(), &batches);
+        let wanted = run(&mut on_host(&training), &batches);
+        assert!(apart(&losses(&found), &losses(&wanted)) < 1e-3, "{name}: {found:?}\n{wanted:?}");
+    }
+}
+
+#[test]
+fn activations_take_half_the_bytes_and_nothing_takes_more() {
+    for (name, cell) in CELLS.into_iter().filter(|(name, _)| *name != "gru, reset before") {
+        let model = || Model::new().embedding(64).recurrent(Recurrent::new(cell, 128)).output();
+        let plan = |storage| {
+            let training = Training::new(model(), Task::next_token(96), 16).window(32).storage(storage);
+            planned(&training).plan
+        };
+        let (full, halves) = (plan(Storage::F32), plan(Storage::F16));
+        let of = |plan: &plimsoll::Plan, role| plan.roles().into_iter().find(|(r, _)| *r == role).unwrap().1;
+        for role in [Role::Activation, Role::CarriedState] {
+            let (whole, half) = (of(&full, role), of(&halves, role));
+            let share = half as f64 / whole as f64;
+            println!("{name} {role:?}: {half} of {whole} B, {share:.3}");
+            // What stays in full: sums carried from step to step on the way back, and losses.
+            assert!(share < 0.52, "{name} {role:?}: {half} of {whole}");
+        }
+        for role in [Role::Parameter, Role::Gradient, Role::Input] {
+            assert_eq!(of(&full, role), of(&halves, role), "{name} {role:?}");
+        }
+        // The scaler's four numbers.
+        assert!(of(&halves, Role::OptimizerState) - of(&full, Role::OptimizerState) <= 256, "{name}");
+    }
+}
+
+#[test]
+fn what_is_planned_in_halves_is_what_the_device_holds_and_two_runs_are_equal_to_the_bit() {
+    let device = device();
+    let training = Training { accumulate: 2, ..language_model(Cell::Lstm, 7, Storage::F16) };
+    let batches = batches(&training, 5);
+    let train = || {
+        let mut session = Session::new(&training, &device).unwrap();
+        let reports = run(&mut session, &batches);
+        let held = session.held().map(|held| held.bytes);
+        assert!(held.is_none_or(|bytes| bytes == session.plan().planned_bytes()));
+        assert!(session.allocations_after_first_step().is_none_or(|more| more == 0));
+        (losses(&reports), parameter_bits(&mut session))
+    };
+    assert_eq!(train(), train());
+}
+
+#[test]
+fn a_batch_in_parts_gives_the_same_update_in_halves() {
+    let device = device();
+    let whole = language_model(Cell::Gru, 16, Storage::F16);
+    let batches = batches(&whole, 6);
+    let wanted = run(&mut Session::new(&whole, &device).unwrap(), &batches);
+    let parts = Training { accumulate: 3, ..whole };
+    let found = run(&mut Session::new(&parts, &device).unwrap(), &batches);
+    assert!(apart(&losses(&found), &losses(&wanted)) < 2e-3);
+}
+
+/// A scale so large that its gradients are past what halves hold.
+#[test]
+fn a_step_that_overflows_changes_nothing_is_counted_and_the_scale_backs_off_until_one_does_not() {
+    let device = device();
+    let training = Training {
+        loss_scale: LossScale::Dynamic { initial: 16_777_216.0, interval: 4 },
+        ..language_model(Cell::Lstm, 16, Storage::F16)
+    };
+    let batches = batches(&training, 24);
+    let mut session = Session::new(&training, &device).unwrap();
+    let start = parameter_bits(&mut session);
+    let mut reports = session.step(&batches[0]).unwrap();
+    assert_eq!(parameter_bits(&mut session), start, "the first step is skipped");
+    reports.extend(run(&mut session, &batches[1..]));
+    let of = |r: &StepReport| r.scaling.unwrap();
+    assert_eq!(reports.len(), 24, "every step is reported");
+    assert!(of(&reports[0]).skipped && of(&reports[0]).next_scale == 8_388_608.0);
+    let skipped = reports.iter().filter(|r| of(r).skipped).count() as u64;
+    assert_eq!(of(&reports[23]).skipped_so_far, skipped, "none is lost unsaid");
+    let first = reports.iter().position(|r| !of(r).skipped).expect("it recovers");
+    assert!((1..20).contains(&first), "{first} steps are skipped before one is not");
+    assert!(reports.iter().skip(first).any(|r| of(r).next_scale > of(&reports[first]).next_scale), "it grows again");
+    assert!(reports.iter().all(|r| r.loss.is_finite()));
+    assert!(mean(&losses(&reports[20..])) < reports[0].loss, "it learns in the end");
+
+    // What Adam makes of its first step must not depend on how many were skipped before.
+    let fresh = Training { loss_scale: LossScale::Static(of(&reports[first - 1]).next_scale), ..training.clone() };
+    let mut fresh = Session::new(&fresh, &device).unwrap();
+    let one = run(&mut fresh, &batches[first..=first]);
+    assert!(!of(&one[0]).skipped);
+    let mut again = Session::new(&training, &device).unwrap();
+    run(&mut again, &batches[..first]);
+    again.reset_state().unwrap();
+    run(&mut again, &batches[first..=first]);
+    assert_eq!(parameter_bits(&mut again), parameter_bits(&mut fresh));
+}
+
+#[test]
+fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
+    let device = device();
+    let with = |scale| Training { loss_scale: scale, ..language_model(Cell::Gru, 7, Storage::F16) };
+    let batches = batches(&with(LossScale::default()), 3);
+    let reports = run(&mut Session::new(&with(LossScale::Static(3e9)), &device).unwrap(), &batches);
+    let scaling: Vec<_> = reports.iter().map(|r| r.scaling.unwrap()).collect();
+    assert!(scaling.iter().all(|s| s.skipped && s.next_scale == 3e9), "{scaling:?}");
+    assert_eq!(scaling[2].skipped_so_far, 3);
+    for scale in [LossScale::Static(0.0), LossScale::Static(f32::NAN), LossScale::Dynamic { initial: 8.0, interval: 0 }]
+    {
+        let said = with(scale).plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
+        assert!(said.contains("must be"), "{said}");
+    }
+    // Without halves nothing is scaled, whatever the setting says.
+    let full = Training { storage: Storage::F32, ..with(LossScale::Static(0.0)) };
+    assert_eq!(run(&mut Session::new(&full, &device).unwrap(), &batches)[0].scaling, None);
+}
+
+#[test]
+fn a_model_of_any_layer_can_be_kept_in_halves() {
+    let device = device();
+    let spec = Recurrent { bidirectional: true, layers: 2, dropout: 0.25, ..Recurrent::new(Cell::Lstm, 5) };
+    let task = Task::classification(7, 3).whole_sequence();
+    let model = Model::new().recurrent(spec).last().output();
+    let training = Training { lengths: true, report_every: 1, ..Training::new(model, task, 4).window(6) };
+    let inputs = sessions::noise(6 * 4 * 7, 1);
+    let batch = Batch::classes(inputs, vec![0, 2, 1, 2]).with_lengths(vec![6, 1, 4, 2]);
+    let batches = vec![batch; 20];
+    let full = run(&mut Session::new(&training, &device).unwrap(), &batches);
+    let found = run(&mut Session::new(&training.storage(Storage::F16), &device).unwrap(), &batches);
+    assert!(apart(&losses(&found), &losses(&full)) < 2e-2, "{found:?}\n{full:?}");
+}
