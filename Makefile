@@ -42,7 +42,7 @@ words: setup ## Learn a language model of words, and have it write; takes minute
 smoke: setup ## Run every bench once, without measuring
 	$(CARGO) test --quiet --bench '*'
 
-bench: setup ## Measure products, a training step, and planning
+bench: setup ## Measure products, recurrent windows, training steps, and planning; takes half an hour
 	$(CARGO) bench
 
 lint: ## Check the format, and let clippy deny warnings

@@ -1,0 +1,104 @@
+//! Trains workloads and prints a line of JSON for each: what a step takes on the wall and on
+//! processors, its dispatches, the bytes planned, and what the first step took.
+//!
+//! ```text
+//! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'report_every = 20'
+//! ```
+
+#[path = "../common/clock.rs"]
+mod clock;
+mod measure;
+#[path = "mod.rs"]
+mod workloads;
+
+use std::error::Error;
+
+use plimsoll::{Device, Session};
+use serde_json::json;
+
+use clock::{Clock, ms};
+use measure::{Trainee, measure};
+use workloads::{NAMES, Workload};
+
+/// A session and what it is given in turn.
+struct Trained {
+    session: Session,
+    workload: Workload,
+    begun: usize,
+    loss: Option<f32>,
+}
+
+impl Trainee for Trained {
+    fn step(&mut self) -> Result<(), Box<dyn Error>> {
+        let batches = &self.workload.batches;
+        let reports = self.session.step(&batches[self.begun % batches.len()])?;
+        self.begun += 1;
+        self.loss = reports.last().map(|report| report.loss).or(self.loss);
+        Ok(())
+    }
+
+    fn loss(&mut self) -> Result<f32, Box<dyn Error>> {
+        let reports = self.session.finish()?;
+        self.loss = reports.last().map(|report| report.loss).or(self.loss);
+        Ok(self.loss.ok_or("there was no step")?)
+    }
+}
+
+/// What is asked for.
+struct Asked {
+    names: Vec<String>,
+    seconds: f64,
+    settings: String,
+}
+
+fn asked() -> Result<Asked, Box<dyn Error>> {
+    let mut asked = Asked { names: Vec::new(), seconds: 3.0, settings: String::new() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
+        match &argument[..] {
+            "--seconds" => asked.seconds = value()?.parse()?,
+            "--train" => asked.settings = format!("{}{}\n", asked.settings, value()?),
+            name if NAMES.contains(&name) => asked.names.push(name.to_owned()),
+            _ => {
+                let usage = "[--seconds S] [--train 'KEY = VALUE']";
+                return Err(format!("`{argument}` is none of {} {usage}", NAMES.join(" ")).into());
+            }
+        }
+    }
+    if asked.names.is_empty() {
+        asked.names = NAMES.map(String::from).into();
+    }
+    Ok(asked)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let asked = asked()?;
+    for name in &asked.names {
+        let workload = Workload::read(name, &asked.settings)?;
+        let start = Clock::start();
+        let device = Device::open()?;
+        let session = Session::new(&workload.training, &device)?;
+        let start = start.spent();
+        let accumulate = workload.training.accumulate as usize;
+        let plan = session.plan();
+        let [first, next, update] = ["first", "next", "update"].map(|program| match plan.program(program) {
+            Some(_) => plan.dispatches(program),
+            None => 0,
+        });
+        let (planned_bytes, dispatches) = (plan.planned_bytes(), first + (accumulate - 1) * next + update);
+        let mut trained = Trained { session, workload, begun: 0, loss: None };
+        let mut line = measure(&mut trained, asked.seconds)?;
+        line["peer"] = json!("plimsoll");
+        line["version"] = json!(env!("CARGO_PKG_VERSION"));
+        line["workload"] = json!(name);
+        line["settings"] = json!(asked.settings.trim());
+        line["adapter"] = json!(device.target().name);
+        line["driver"] = json!(device.target().driver);
+        line["start_ms"] = json!(ms(start.wall, 1));
+        line["memory_bytes"] = json!(planned_bytes);
+        line["dispatches"] = json!(dispatches);
+        println!("{line}");
+    }
+    Ok(())
+}
