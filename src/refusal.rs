@@ -17,6 +17,8 @@ pub struct Alternative {
     pub window: u32,
     /// Micro-steps an update is split into.
     pub accumulate: u32,
+    /// Whether what lies between dispatches is in halves.
+    pub halves: bool,
     /// What it would take.
     pub planned_bytes: u64,
     /// What it changes, in a few words.
@@ -56,9 +58,10 @@ impl fmt::Display for Refusal {
         write!(f, "What would fit, each planned:")?;
         for a in &self.alternatives {
             let (needs, change) = (Bytes(a.planned_bytes).to_string(), &a.change);
+            let storage = if a.halves { ", storage = \"f16\"" } else { "" };
             write!(
                 f,
-                "\n  batch = {}, window = {}, accumulate = {}  ({needs}; {change})",
+                "\n  batch = {}, window = {}, accumulate = {}{storage}  ({needs}; {change})",
                 a.batch, a.window, a.accumulate
             )?;
         }

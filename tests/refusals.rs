@@ -4,7 +4,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::error::{Error, ErrorKind};
 use plimsoll::nn::Model;
 use plimsoll::target::{Limits, Target};
-use plimsoll::training::{Network, Planned, Task, Training};
+use plimsoll::training::{Network, Planned, Storage, Task, Training};
 
 fn target(change: impl Fn(&mut Limits)) -> Target {
     let mut target = Target::profile("lavapipe").unwrap();
@@ -130,17 +130,33 @@ fn refused(training: &Training, target: &Target) -> (Planned, Box<plimsoll::refu
 fn alternatives_fit_and_the_next_larger_does_not() {
     let target = target(|_| ());
     let full = training().plan(&target).unwrap().plan.planned_bytes();
-    let training = Training { memory: Some(Bytes(full * 3 / 4)), ..training() };
-    let (planned, refusal) = refused(&training, &target);
+    let halved = training().storage(Storage::F16).plan(&target).unwrap().plan.planned_bytes();
+    assert!(full * 3 / 4 < halved && halved < full * 9 / 10);
+    for (memory, wanted_halves) in [(full * 3 / 4, 0), (full * 9 / 10, 1)] {
+        check_alternatives(&Training { memory: Some(Bytes(memory)), ..training() }, &target, wanted_halves);
+    }
+}
+
+/// Holds each alternative for a run that does not fit against plans of it and of the next larger.
+fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) {
+    let (planned, refusal) = refused(training, target);
     assert_eq!(Error::Refused(refusal.clone()).kind(), ErrorKind::Refused);
     let fits = |batch, window, accumulate| {
         let t = Training { batch, window, accumulate, ..training.clone() };
-        t.plan(&target).unwrap().fits()
+        t.plan(target).unwrap().fits()
     };
-    let (mut batches, mut windows, mut splits) = (0, 0, 0);
+    let (mut batches, mut windows, mut splits, mut halves) = (0, 0, 0, 0);
     for a in &refusal.alternatives {
+        if a.halves {
+            assert_eq!((a.batch, a.window, a.accumulate), (training.batch, training.window, training.accumulate));
+            let same = training.clone().storage(Storage::F16).plan(target).unwrap();
+            assert!(same.fits() && same.plan.planned_bytes() == a.planned_bytes, "{a:?}");
+            assert!(refusal.to_string().contains("storage = \"f16\""), "{refusal}");
+            halves += 1;
+            continue;
+        }
         assert!(fits(a.batch, a.window, a.accumulate), "{a:?}");
-        assert!(a.planned_bytes <= full * 3 / 4, "{a:?}");
+        assert!(a.planned_bytes <= training.memory.unwrap().0, "{a:?}");
         let t = &planned.training;
         match (a.batch == t.batch, a.window == t.window, a.accumulate == t.accumulate) {
             (false, true, true) => {
@@ -155,7 +171,7 @@ fn alternatives_fit_and_the_next_larger_does_not() {
             _ => panic!("{a:?} changes more than one thing though one would do"),
         }
     }
-    assert_eq!((batches, windows, splits), (1, 1, 1), "{refusal}");
+    assert_eq!((batches, windows, splits, halves), (1, 1, 1, wanted_halves), "{refusal}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use plimsoll::bytes::Bytes;
 use plimsoll::config::{Config, LayerKind, Source, Unit};
 use plimsoll::error::Error;
+use plimsoll::graph::Role;
 use plimsoll::run::{self, AllowedBy, PlanReport, Run};
 use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
@@ -34,7 +35,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     } else {
         let parts = [
             header(&run, &report),
-            roles(&report),
+            roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
             programs(&report),
@@ -156,6 +157,25 @@ pub(crate) fn roles(report: &PlanReport) -> String {
     rows.push(row("lower bound", report.lower_bound_bytes));
     rows.push(row("gap", report.gap_bytes()));
     draw(&["memory by role", ">bytes", ">", ">share"], rows)
+}
+
+/// What halves save, role by role, and what they leave as it is.
+fn saved_by_halves(report: &PlanReport) -> String {
+    let Some(full) = &report.roles_in_full else { return String::new() };
+    let all: u64 = full.values().sum();
+    let row = |name: &str, full: u64, halves: u64| {
+        let saved = if halves > full { format!("-{}", Bytes(halves - full)) } else { Bytes(full - halves).to_string() };
+        vec![name.to_string(), Bytes(full).to_string(), Bytes(halves).to_string(), saved]
+    };
+    let changed = report.roles.iter().filter(|(role, halves)| full[role] != **halves);
+    let mut rows: Vec<_> = changed.map(|(role, halves)| row(role.name(), full[role], *halves)).collect();
+    rows.push(row("planned", all, report.planned_bytes));
+    let kept: u64 = [Role::Parameter, Role::Gradient, Role::OptimizerState].iter().map(|role| report.roles[role]).sum();
+    format!(
+        "\n\n{}\nParameters, their gradients and the optimizer's state stay in full: {}.",
+        draw(&["storage", ">in full", ">in halves", ">saved"], rows),
+        Bytes(kept)
+    )
 }
 
 fn layers(report: &PlanReport) -> String {

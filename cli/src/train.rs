@@ -171,6 +171,10 @@ fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
         ("created since step 1", or(created, "not counted on this backend")),
         ("saved to", folder.display().to_string()),
     ]);
+    if let Some(skipped) = summary.skipped_steps.filter(|&n| n > 0) {
+        let text = format!("{skipped} steps changed nothing: in halves, gradients of the scaled loss were not finite");
+        rows.push(("skipped", text));
+    }
     if summary.train_loss.is_some_and(|loss| !loss.is_finite()) {
         rows.push(("note", "the loss is no number: a smaller learning_rate or a clip_norm may help".into()));
     }

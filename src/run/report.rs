@@ -12,7 +12,7 @@ use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Refusal};
 use crate::schedule::Span;
 use crate::target::Target;
-use crate::training::{Planned, Task};
+use crate::training::{Planned, Storage, Task};
 
 /// A plan in numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +55,10 @@ pub struct PlanReport {
     pub violations: Vec<Violation>,
     /// What would fit, if this does not.
     pub alternatives: Vec<Alternative>,
+    /// Whether what lies between dispatches is in halves.
+    pub halves: bool,
+    /// If so, what it would take in full, by role.
+    pub roles_in_full: Option<BTreeMap<Role, u64>>,
     /// What it was planned for.
     pub target: Target,
     /// Why it cannot run, if it cannot.
@@ -137,6 +141,8 @@ impl PlanReport {
             programs,
             violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
             alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
+            halves: training.storage == Storage::F16,
+            roles_in_full: in_full(planned),
             target: plan.target.clone(),
             refusal,
         }
@@ -146,6 +152,13 @@ impl PlanReport {
     pub fn gap_bytes(&self) -> u64 {
         self.planned_bytes - self.lower_bound_bytes
     }
+}
+
+/// Bytes by role of a run in halves, had it been planned in full.
+fn in_full(planned: &Planned) -> Option<BTreeMap<Role, u64>> {
+    let training = Some(&planned.training).filter(|t| t.storage == Storage::F16)?;
+    let full = training.clone().storage(Storage::F32).plan(&planned.plan.target).ok()?;
+    Some(full.plan.roles().into_iter().collect())
 }
 
 fn allowed(planned: &Planned) -> Option<Allowed> {
@@ -184,7 +197,7 @@ fn alive_bytes(plan: &Plan) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::bytes::Bytes;
-    use crate::config::Config;
+    use crate::config::{Config, StorageConfig};
     use crate::run::Run;
 
     fn report(memory: Option<Bytes>) -> PlanReport {
@@ -229,6 +242,19 @@ mod tests {
         assert_eq!(report.programs.iter().filter_map(most).max(), Some(peak.activation_bytes));
         let program = report.programs.iter().find(|p| p.name == peak.program).unwrap();
         assert_eq!(program.alive_bytes[peak.dispatch - 1], peak.activation_bytes);
+    }
+
+    #[test]
+    fn a_run_in_halves_says_what_it_would_take_in_full() {
+        let mut config = Config::default_run();
+        let target = Target::profile("lavapipe").unwrap();
+        let plan = |config: &Config| PlanReport::new(&Run::new(config.clone()).unwrap().plan(&target).unwrap());
+        let full = plan(&config);
+        assert_eq!((full.halves, &full.roles_in_full), (false, &None));
+        config.train.storage = StorageConfig::F16;
+        let halves = plan(&config);
+        assert_eq!((halves.halves, halves.roles_in_full.as_ref()), (true, Some(&full.roles)));
+        assert!(halves.roles[&Role::Activation] < full.roles[&Role::Activation] * 6 / 10);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Summary {
     pub steps: u64,
     /// Units predicted in them.
     pub tokens: u64,
+    /// Those of them that changed nothing, because a gradient was not finite; null where the loss is not scaled.
+    pub skipped_steps: Option<u64>,
     /// The mean loss of the last 50 steps, in nats per unit; null of nothing or of infinity.
     pub train_loss: Option<f64>,
     /// The mean loss of the validation part; null without one.
@@ -65,6 +67,7 @@ pub struct Tally {
     last: Instant,
     cpu_at_last: Option<f64>,
     tokens: u64,
+    skipped: Option<u64>,
     recent: VecDeque<f32>,
 }
 
@@ -86,6 +89,7 @@ impl Tally {
             last: now,
             cpu_at_last: cpu,
             tokens: 0,
+            skipped: None,
             recent: VecDeque::new(),
         }
     }
@@ -105,6 +109,7 @@ impl Tally {
     /// They came all at once, so they tell nothing of the speed.
     pub fn add_last(&mut self, reports: &[StepReport]) {
         self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
+        self.skipped = reports.iter().filter_map(|r| r.scaling).map(|s| s.skipped_so_far).next_back().or(self.skipped);
         self.recent.extend(reports.iter().map(|r| r.loss));
         self.recent.drain(..self.recent.len().saturating_sub(RECENT));
         (self.last, self.cpu_at_last) = (Instant::now(), cpu_seconds());
@@ -148,6 +153,7 @@ impl Summary {
             allocations_after_first_step: session.allocations_after_first_step(),
             steps: session.steps(),
             tokens: tally.tokens,
+            skipped_steps: tally.skipped,
             train_loss: tally.train_loss(),
             validation_loss: None,
             validation_accuracy: None,

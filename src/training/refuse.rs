@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::refusal::{Alternative, Refusal};
 use crate::target::Target;
 
-use super::{Planned, Training};
+use super::{Planned, Storage, Training};
 
 impl Planned {
     /// Why the plan cannot run, with what would fit; `None` if it can.
@@ -31,7 +31,7 @@ impl Planned {
         Ok(self)
     }
 
-    /// The fewest micro-steps, the largest batch and the largest window that fit, all else equal;
+    /// The fewest micro-steps, halves between dispatches, the largest batch and the largest window that fit, all else equal;
     /// if none does alone, the largest batch of the shortest window.
     ///
     /// Windows are left as they are unless state is carried from one to the next: else a window is
@@ -47,6 +47,10 @@ impl Planned {
         let split = |i: u32| Training { accumulate: splits[splits.len() - i as usize], ..training.clone() };
         let fewest = largest_fit(crate::ops::clamp(splits.len() as u64), target, split);
         found.extend(fewest.map(|p| alternative(&p, "the same updates, in more micro-steps")));
+        if training.storage == Storage::F32 {
+            let halves = fitting(&training.clone().storage(Storage::F16), target);
+            found.extend(halves.map(|p| alternative(&p, "the same batch, what is made on the way in halves")));
+        }
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
         found.extend(largest_fit(rows - 1, target, batch).map(|p| alternative(&p, "the largest batch that fits")));
@@ -75,8 +79,9 @@ fn divisors(n: u32) -> Vec<u32> {
 }
 
 fn alternative(planned: &Planned, change: &str) -> Alternative {
-    let Training { batch, window, accumulate, .. } = planned.training;
-    Alternative { batch, window, accumulate, planned_bytes: planned.plan.planned_bytes(), change: change.to_string() }
+    let Training { batch, window, accumulate, storage, .. } = planned.training;
+    let (halves, planned_bytes) = (storage == Storage::F16, planned.plan.planned_bytes());
+    Alternative { batch, window, accumulate, halves, planned_bytes, change: change.to_string() }
 }
 
 fn fitting(training: &Training, target: &Target) -> Option<Planned> {
