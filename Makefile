@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test examples fashion words smoke bench lint docs golden clean
+.PHONY: help setup demo test adapters examples fashion words smoke bench lint docs golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ demo: setup ## Plan the default run, train it, and have it write; takes minutes
 
 test: setup ## Run the whole test suite
 	$(CARGO) test --workspace
+
+adapters: setup ## Run the kernels' tests on other software adapters, and Tint over their texts
+	@sh scripts/other_adapters.sh
 
 examples: setup ## Run the examples that take seconds
 	$(CARGO) run --quiet --example dry_run

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
-use plimsoll::ops::{Binding, Dispatch, Lowering, Op, Operand};
+use plimsoll::ops::{Binding, Dispatch, Op, Operand};
 use plimsoll::shader::Shader;
 use plimsoll::target::Target;
-use plimsoll::tensor::{DType, TensorType};
 
 /// Every target whose kernels might differ: each shipped profile, and graphics cards.
 fn targets() -> Vec<Target> {
@@ -23,35 +22,9 @@ fn targets() -> Vec<Target> {
 
 /// Every dispatch of every specimen on every target, with floats in full and in halves.
 fn dispatches() -> Vec<Dispatch> {
-    let mut all = Vec::new();
-    for target in targets() {
-        for specimen in Op::specimens() {
-            let rule = specimen.op.rule();
-            let outputs = rule.outputs(&specimen.inputs).unwrap();
-            let wanted = vec![true; outputs.len()];
-            let mut lower = |inputs: &[TensorType], outputs: &[TensorType]| {
-                all.extend(rule.lower(&Lowering { inputs, outputs, wanted: &wanted, target: &target }));
-            };
-            lower(&specimen.inputs, &outputs);
-            let (inputs, outputs) = in_halves(&specimen.op, specimen.inputs.clone(), outputs);
-            lower(&inputs, &outputs);
-        }
-    }
-    all
-}
-
-/// The same types with all floats that the op can have in halves so.
-fn in_halves(op: &Op, mut inputs: Vec<TensorType>, mut outputs: Vec<TensorType>) -> (Vec<TensorType>, Vec<TensorType>) {
-    for operand in op.rule().halves(inputs.len()).into_iter().flatten() {
-        let ty = match operand {
-            Operand::Input(i) => &mut inputs[i],
-            Operand::Output(i) => &mut outputs[i],
-        };
-        if ty.dtype == DType::F32 {
-            ty.dtype = DType::F16;
-        }
-    }
-    (inputs, outputs)
+    let (targets, specimens) = (targets(), Op::specimens());
+    let of = |target| specimens.iter().flat_map(move |s| [false, true].map(|halves| s.dispatches(target, halves)));
+    targets.iter().flat_map(of).flatten().collect()
 }
 
 /// Each distinct text once, with every dispatch of it.

@@ -1,6 +1,7 @@
 //! Small uses of an op, with data, which every test of ops loops over.
 
-use super::Op;
+use super::{Dispatch, Lowering, Op, Operand};
+use crate::target::Target;
 use crate::tensor::{DType, TensorType};
 
 /// How an input of a specimen is filled.
@@ -62,5 +63,25 @@ impl Specimen {
     pub fn through(mut self, outputs: &[usize]) -> Self {
         self.through = outputs.to_vec();
         self
+    }
+
+    /// What it dispatches on `target`, all of its outputs wanted; with all floats that its kernels can have in
+    /// halves so, if `halves`.
+    pub fn dispatches(&self, target: &Target, halves: bool) -> Vec<Dispatch> {
+        let rule = self.op.rule();
+        let mut inputs = self.inputs.clone();
+        let mut outputs = rule.outputs(&inputs).expect("a specimen fits its op");
+        let narrowed = if halves { rule.halves(inputs.len()) } else { Vec::new() };
+        for operand in narrowed.into_iter().flatten() {
+            let ty = match operand {
+                Operand::Input(i) => &mut inputs[i],
+                Operand::Output(i) => &mut outputs[i],
+            };
+            if ty.dtype == DType::F32 {
+                ty.dtype = DType::F16;
+            }
+        }
+        let wanted = vec![true; outputs.len()];
+        rule.lower(&Lowering { inputs: &inputs, outputs: &outputs, wanted: &wanted, target })
     }
 }

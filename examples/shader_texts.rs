@@ -1,0 +1,51 @@
+//! Writes every shader text there is into a folder, one file each, for another WGSL compiler to look at.
+//!
+//! ```text
+//! cargo run --example shader_texts -- target/shader_texts
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
+use plimsoll::ops::{Layout, Op};
+use plimsoll::shader::Shader;
+use plimsoll::target::{DeviceKind, Target};
+
+/// The kinds of device that kernels differ by.
+fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
+    let mut all = Target::shipped().map(Target::profile).collect::<Result<Vec<_>, _>>()?;
+    let lavapipe = Target::profile("lavapipe")?;
+    all.push(Target { subgroup_min_size: 16, subgroup_max_size: 16, ..lavapipe.clone() });
+    all.push(Target { device_kind: DeviceKind::Discrete, ..lavapipe });
+    Ok(all)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("which folder?")?);
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut add = |shader: &Shader| {
+        texts.entry(shader.label()).or_insert_with(|| shader.text());
+    };
+    for target in targets()? {
+        for specimen in Op::specimens() {
+            for halves in [false, true] {
+                specimen.dispatches(&target, halves).iter().for_each(|dispatch| add(&dispatch.shader));
+            }
+        }
+        // No one specimen gets most of these.
+        for (variant, layout) in
+            variants(&target).into_iter().flat_map(|v| [Layout::Nn, Layout::Nt, Layout::Tn].map(|layout| (v, layout)))
+        {
+            let product = Product::new(layout, [4, 4, 4], Epilogue::default());
+            (0..=2).for_each(|storage| add(&variant.shader(&product, [storage; 4])));
+        }
+    }
+    std::fs::create_dir_all(&folder)?;
+    for (label, text) in &texts {
+        let name = label.replace(['[', ',', '='], "_").replace(']', "");
+        std::fs::write(folder.join(format!("{name}.wgsl")), text)?;
+    }
+    println!("{} texts in {}", texts.len(), folder.display());
+    Ok(())
+}
