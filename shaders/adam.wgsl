@@ -17,8 +17,10 @@ fn adam(
 ) {
     let i = place(group, n, lane);
     if i >= p.skip + p.len || skips() { return; }
-    let lr = rate();
-    let beta1 = scalars[3];
+    // One load of all, for on a software adapter each costs as much as that of four parameters.
+    let of_step = scalars[0];
+    let lr = of_step.x * p.rate_factor;
+    let beta1 = of_step.w;
     let coupled = select(p.weight_decay, 0.0, p.decoupled != 0u);
     let decay = p.weight_decay - coupled;
     let wi = w[i];
@@ -27,5 +29,5 @@ fn adam(
     let vi = p.beta2 * v[i] + (1.0 - p.beta2) * gi * gi;
     m[i] = mi;
     v[i] = vi;
-    w[i] = wi * (1.0 - lr * decay) - lr * scalars[1] * mi / (sqrt(vi * scalars[2]) + p.eps);
+    w[i] = wi * (1.0 - lr * decay) - lr * of_step.y * mi / (sqrt(vi * of_step.z) + p.eps);
 }

@@ -1,23 +1,40 @@
-// y[c] = (y[c] +) the sum of x[r, c] over r, ascending, a thread a column
+// y[c] = (y[c] +) the sum of x[r, c] over r, ascending
+// A workgroup of W threads walks down W * Q * V neighbouring columns, each thread Q times V of them: long
+// enough a stretch of each row for a processor to foresee what it reads.
 
 // stride: elements from one row to the next; y_from: elements bound in front of y
 struct Params { rows: u32, cols: u32, stride: u32, accumulate: u32, y_from: u32 }
 var<immediate> p: Params;
 
-//: numbers 0 x H 1 reads (rows, cols), rows `stride` apart
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (y_from + cols)
+//: include numbers
+//: numbers 0 x H V reads (rows, cols), rows `stride` apart
+//: numbers 1 y 0 V updates (y_from + cols)
 
-// Small workgroups, as columns are few and each is long.
-@compute @workgroup_size(64)
+fn finish(c: u32, sum: Num) {
+    if c >= p.cols { return; }
+    var total = sum;
+    if p.accumulate != 0u { total = get_y(p.y_from + c) + sum; }
+    put_y(p.y_from + c, total);
+}
+
+@compute @workgroup_size({W})
 fn column_sum(
     @builtin(workgroup_id) w: vec3<u32>,
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let c = (w.y * n.x + w.x) * 64u + lane;
-    if c >= p.cols { return; }
-    var sum = 0.0;
-    for (var r = 0u; r < p.rows; r++) { sum += get_x(r * p.stride + c); }
-    if p.accumulate != 0u { sum = y[p.y_from + c] + sum; }
-    y[p.y_from + c] = sum;
+    let first = ((w.y * n.x + w.x) * {W * Q}u + lane) * {V}u;
+//: for j in 0..Q
+    // Past the last column is that column again, of which nothing is kept.
+    let c{j} = min(first + {j * W * V}u, p.cols - {V}u);
+    var sum{j} = Num(0.0);
+//: end
+    for (var r = 0u; r < p.rows; r++) {
+//: for j in 0..Q
+        sum{j} += get_x(r * p.stride + c{j});
+//: end
+    }
+//: for j in 0..Q
+    finish(first + {j * W * V}u, sum{j});
+//: end
 }

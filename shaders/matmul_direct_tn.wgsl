@@ -1,4 +1,4 @@
-// c[m,n] = f(c[m,n] + sum over k of a[k,m] * b[k,n] + bias[n]), or (c[m,n] + sum) * f'(y[m,n]);
+// c[m,n] = f(c[m,n] + bias[n] + sum over k of a[k,m] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
 // c is read, a bias is added and f is applied only where the flags say so.
 //
 // For devices without subgroups of one known size and without room to share memory. A thread makes
@@ -12,12 +12,21 @@
 //: include finish
 
 @compute @workgroup_size(8, {Y})
-fn matmul_direct_tn(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
+fn matmul_direct_tn(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) t: vec3<u32>,
+) {
+    // Tiles along columns and rows, of which one dimension may not hold all of the latter.
+    let w = vec2<u32>(group.x, group.z * groups.y + group.y);
     let top = (w.y * {Y}u + t.y) * 8u;
     let left = w.x * {32 * Q}u + t.x * 4u;
+//: for j in 0..Q
+    let start{j} = start(left + {32 * j}u);
+//: end
 //: for i in 0..8
 //: for j in 0..Q
-    var c{i}_{j} = vec4<f32>(0.0);
+    var c{i}_{j} = start{j};
 //: end
 //: end
     for (var k = 0u; k < p.k; k += 4u) {

@@ -1,4 +1,4 @@
-// c[m,n] = f(c[m,n] + sum over k of a[m,k] * b[k,n] + bias[n]), or (c[m,n] + sum) * f'(y[m,n]);
+// c[m,n] = f(c[m,n] + bias[n] + sum over k of a[m,k] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
 // c is read, a bias is added and f is applied only where the flags say so.
 //
 // For graphics processors. A workgroup of 16 by 8 threads makes a tile of 32R rows of 64 columns
@@ -23,6 +23,12 @@ var<workgroup> a_tile: array<vec4<f32>, {16 * (8 * R + 1)}>;
 var<workgroup> b_tile: array<vec4<f32>, {16 * 17}>;
 
 @compute @workgroup_size(16, 8)
-fn matmul_tiled_nn(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
+fn matmul_tiled_nn(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) t: vec3<u32>,
+) {
+    // Tiles along columns and rows, of which one dimension may not hold all of the latter.
+    let w = vec2<u32>(group.x, group.z * groups.y + group.y);
 //: include product_tiled_nn
 }

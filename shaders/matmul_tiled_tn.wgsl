@@ -1,4 +1,4 @@
-// c[m,n] = f(c[m,n] + sum over k of a[k,m] * b[k,n] + bias[n]), or (c[m,n] + sum) * f'(y[m,n]);
+// c[m,n] = f(c[m,n] + bias[n] + sum over k of a[k,m] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
 // c is read, a bias is added and f is applied only where the flags say so.
 //
 // For graphics processors. A workgroup of 16 by 8 threads makes a tile of 32R rows of 64 columns
@@ -23,11 +23,18 @@ var<workgroup> a_tile: array<vec4<f32>, {16 * (8 * R + 1)}>;
 var<workgroup> b_tile: array<vec4<f32>, {16 * 17}>;
 
 @compute @workgroup_size(16, 8)
-fn matmul_tiled_tn(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
+fn matmul_tiled_tn(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) t: vec3<u32>,
+) {
+    // Tiles along columns and rows, of which one dimension may not hold all of the latter.
+    let w = vec2<u32>(group.x, group.z * groups.y + group.y);
     let top = w.y * {32 * R}u;
     let left = w.x * 64u;
+    let start = start_apart(left + t.x);
 //: for i in 0..4 * R
-    var c{i} = vec4<f32>(0.0);
+    var c{i} = start;
 //: end
     for (var k = 0u; k < p.k; k += 16u) {
 //: for s in 0..R

@@ -31,7 +31,7 @@ fn rmsprop(
     }
     var step = d / (sqrt(variance) + p.eps);
     if p.momentum != 0u {
-        step += scalars[3] * momenta[i];
+        step += scalars[0].w * momenta[i];
         momenta[i] = step;
     }
     w[i] = wi - rate() * step;

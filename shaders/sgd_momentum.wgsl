@@ -16,8 +16,8 @@ fn sgd_momentum(
 ) {
     let i = place(group, n, lane);
     if i >= p.skip + p.len || skips() { return; }
-    let momentum = scalars[3];
-    let first_step = scalars[4] != 0.0;
+    let momentum = scalars[0].w;
+    let first_step = scalars[1].x != 0.0;
     let wi = w[i];
     let d = clipped(i) + p.weight_decay * wi;
     let buffer = momentum * momenta[i] + select(1.0 - p.dampening, 1.0, first_step) * d;

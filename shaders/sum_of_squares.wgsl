@@ -21,13 +21,17 @@ fn sum_of_squares(
     }
     shared_sums[lane] = (sum.x + sum.y) + (sum.z + sum.w);
     workgroupBarrier();
-    for (var reach = 128u; reach > 0u; reach /= 2u) {
-        if lane < reach { shared_sums[lane] += shared_sums[lane + reach]; }
-        workgroupBarrier();
-    }
+    // In two steps, not eight, for a software adapter goes through all threads at each.
+    var part = 0.0;
+    for (var i = lane; lane < 16u && i < 256u; i += 16u) { part += shared_sums[i]; }
+    workgroupBarrier();
+    if lane < 16u { shared_sums[lane] = part; }
+    workgroupBarrier();
     if lane == 0u {
+        var all = 0.0;
+        for (var i = 0u; i < 16u; i++) { all += shared_sums[i]; }
         var start = 0.0;
         if p.accumulate != 0u { start = partials[w.x]; }
-        partials[w.x] = start + shared_sums[0];
+        partials[w.x] = start + all;
     }
 }

@@ -288,6 +288,15 @@ impl Graph {
         self.store(sum, slot, offset)
     }
 
+    /// The same for a value that is needed elsewhere as it is, be it by a node that is yet to come.
+    pub fn accumulate_apart(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
+        let (ty, label) = (self[value].ty.clone(), self[value].label.clone());
+        let stored = self.stored_in(Home { slot, offset });
+        let old = stored.unwrap_or_else(|| self.content(slot, offset, ty, label));
+        let sum = self.emit(Binary::Add.into(), &[value, old])[0];
+        self.store(sum, slot, offset)
+    }
+
     /// What the program being written has last stored in `home`.
     fn stored_in(&self, home: Home) -> Option<ValueId> {
         let nodes = self.current_nodes().iter().rev();

@@ -3,10 +3,10 @@
 
 mod adapters;
 mod args;
+mod environment;
 mod output;
 mod plan;
 mod progress;
-mod quiet;
 mod sample;
 mod stop;
 mod table;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     set_hook(Box::new(|info| tell(&format!("a fault of Plimsoll's, please report it: {info}"))));
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Plan(_) | Command::Config(_)) {
-        quiet::start_over_without_desktop_layer();
+        environment::start_over_as_drivers_need();
     }
     match catch_unwind(|| answer(&cli.command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-// The cell of one timestep t of Elman's recurrence: y = f(xp + sum + bias). A row at or past its end is
-// held: y is what it was before.
+// The cell of one timestep t of Elman's recurrence: y = f(xp + sum), the sum begun with the bias. A row at
+// or past its end is held: y is what it was before.
 //
 // m: B, n and k: H, stride: from one row of `a` to the next; a and all after it: where each operand
 // begins in what is bound, in elements.
@@ -16,6 +16,11 @@ const FUNCTION = 8u; // f is the number from this bit on
 //: numbers 3 y H V updates (B, H), over xp
 @group(0) @binding(4) var<storage, read_write> lengths: array<u32>; // (B)
 
+fn first(col: u32) -> Num {
+    if (p.flags & BIAS) != 0u { return get_bias(p.bias + col); }
+    return Num(0.0);
+}
+
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let now = p.y + at;
@@ -23,7 +28,5 @@ fn keep(row: u32, col: u32, sum: Num) {
         put_y(now, get_a(p.a + at));
         return;
     }
-    var v = get_y(now) + sum;
-    if (p.flags & BIAS) != 0u { v += get_bias(p.bias + col); }
-    put_y(now, activates(p.flags >> FUNCTION, v));
+    put_y(now, activates(p.flags >> FUNCTION, get_y(now) + sum));
 }

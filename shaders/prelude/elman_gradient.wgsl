@@ -16,6 +16,8 @@ const FUNCTION = 8u; // f is the number from this bit on
 //: numbers 4 carry 0 V updates (B, H) dh
 @group(0) @binding(5) var<storage, read_write> lengths: array<u32>; // (B)
 
+fn first(col: u32) -> Num { return Num(0.0); }
+
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let now = p.dp + at;

@@ -46,8 +46,10 @@ fn h_before(row: u32, unit: u32) -> f32 { return get_a(p.a + row * p.n + unit); 
 //: end
 
 //: if A == 16
+fn start_apart(col: u32) -> vec4<f32> { return biases(min(unit_of(col), p.n - 1u)); }
 fn finish_apart(row: u32, col: u32, sum: vec4<f32>) {
 //: else
+fn start(col: u32) -> vec4<f32> { return biases(min(unit_of(col), p.n - 1u)); }
 fn finish(row: u32, col: u32, sum: vec4<f32>) {
 //: end
     let unit = unit_of(col);

@@ -1,5 +1,5 @@
-// The cell of one timestep t of a GRU: r|z = σ(xp + sum + bias), q = sum_n + bias_n, n = tanh(xp_n + r q)
-// and h = (1 - z) n + z h_before.
+// The cell of one timestep t of a GRU: r|z = σ(xp + sum), q = sum_n, n = tanh(xp_n + r q) and
+// h = (1 - z) n + z h_before, the sums begun with the bias.
 //
 // A row at or past its end is held: h is that before, as if z were 1 and r, n and q 0, and that is what
 // is kept, so that nothing need be known of lengths on the way back.
@@ -21,6 +21,13 @@ const LENGTHS = 2u; // there are lengths
 //: numbers 5 y H 1 writes (B, H)
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B)
 
+// What the sums of a unit's gates start from.
+fn biases(unit: u32) -> vec4<f32> {
+    if (p.flags & BIAS) == 0u { return vec4<f32>(0.0); }
+    let u = p.bias + unit;
+    return vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), 0.0);
+}
+
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let at = row * p.n + unit;
     let gate = p.gates + row * 3u * p.n + unit;
@@ -30,14 +37,9 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     var h = before;
     if (p.flags & LENGTHS) == 0u || p.t < lengths[p.lengths + row] {
         let xp = vec3<f32>(get_gates(gate), get_gates(gate + p.n), get_gates(gate + 2u * p.n));
-        var v = sum.xyz;
-        if (p.flags & BIAS) != 0u {
-            let u = p.bias + unit;
-            v += vec3<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n));
-        }
-        linear = v.z;
-        let r = logistic(xp.x + v.x);
-        g = vec3<f32>(r, logistic(xp.y + v.y), tangent(fma(r, linear, xp.z)));
+        linear = sum.z;
+        let r = logistic(xp.x + sum.x);
+        g = vec3<f32>(r, logistic(xp.y + sum.y), tangent(fma(r, linear, xp.z)));
         h = fma(g.y, before - g.z, g.z);
     }
     put_gates(gate, g.x);

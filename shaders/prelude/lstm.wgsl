@@ -1,5 +1,5 @@
-// The cell of one timestep t of an LSTM: i, f, o = σ and g = tanh of (xp + sum + bias), then
-// c = f c_before + i g and h = o tanh(c).
+// The cell of one timestep t of an LSTM: i, f, o = σ and g = tanh of (xp + sum), the sum begun with
+// the bias, then c = f c_before + i g and h = o tanh(c).
 //
 // A row at or past its end is held: c and h are those before, as if f were 1 and the others 0, and that
 // is what its gates are.
@@ -22,6 +22,13 @@ const LENGTHS = 2u; // there are lengths
 //: numbers 6 y H 1 writes (B, H)
 @group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B)
 
+// What the sums of a unit's gates start from.
+fn biases(unit: u32) -> vec4<f32> {
+    if (p.flags & BIAS) == 0u { return vec4<f32>(0.0); }
+    let u = p.bias + unit;
+    return vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), get_bias(u + 3u * p.n));
+}
+
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let at = row * p.n + unit;
     let gate = p.gates + row * 4u * p.n + unit;
@@ -38,11 +45,7 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
             get_gates(gate + 2u * p.n),
             get_gates(gate + 3u * p.n),
         );
-        var v = xp + sum;
-        if (p.flags & BIAS) != 0u {
-            let u = p.bias + unit;
-            v += vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), get_bias(u + 3u * p.n));
-        }
+        let v = xp + sum;
         g = vec4<f32>(logistic(v.x), logistic(v.y), tangent(v.z), logistic(v.w));
         now = fma(g.y, before, g.x * g.z);
         h = g.w * tangent(now);

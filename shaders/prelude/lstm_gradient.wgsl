@@ -23,6 +23,8 @@ const LENGTHS = 2u; // there are lengths
 //: numbers 5 carry 0 V updates (2, B, H) dh, dc
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;   // (B)
 
+fn first(col: u32) -> Num { return Num(0.0); }
+
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let gate = p.gates + row * 4u * p.n + col;

@@ -5,10 +5,10 @@
 //   clip_value: f32                0 for none
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>; // (skip + len)
-@group(0) @binding(1) var<storage, read_write> g: array<vec4<f32>>; // (skip + len)
-@group(0) @binding(2) var<storage, read_write> scalars: array<f32>; // lr, c1, c2, momentum or beta1, first step, 0, 0, 0
-@group(0) @binding(3) var<storage, read_write> norm: array<f32>;    // norm, clip factor or -1
+@group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>;       // (skip + len)
+@group(0) @binding(1) var<storage, read_write> g: array<vec4<f32>>;       // (skip + len)
+@group(0) @binding(2) var<storage, read_write> scalars: array<vec4<f32>>; // lr, c1, c2, momentum or beta1; first step, 0, 0, 0
+@group(0) @binding(3) var<storage, read_write> norm: array<f32>;          // norm, clip factor or -1
 
 // Which four numbers a thread updates; none where that is past skip + len.
 fn place(group: vec3<u32>, n: vec3<u32>, lane: u32) -> u32 {
@@ -18,7 +18,7 @@ fn place(group: vec3<u32>, n: vec3<u32>, lane: u32) -> u32 {
 // Whether nothing is to change, because the gradients are not finite.
 fn skips() -> bool { return norm[1] < 0.0; }
 
-fn rate() -> f32 { return scalars[0] * p.rate_factor; }
+fn rate() -> f32 { return scalars[0].x * p.rate_factor; }
 
 // The gradient, clipped by the norm of all and then by value. A NaN stays one, so that it is seen;
 // told by its bits, since a compiler may take it that no number is NaN.

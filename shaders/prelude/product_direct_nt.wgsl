@@ -1,8 +1,11 @@
     let top = (w.y * {Y}u + t.y) * 8u;
     let left = w.x * {32 * Q}u + t.x * 4u;
+//: for j in 0..Q
+    let start{j} = start(left + {32 * j}u);
+//: end
 //: for i in 0..8
 //: for j in 0..Q
-    var c{i}_{j} = vec4<f32>(0.0);
+    var c{i}_{j} = start{j};
 //: end
 //: end
     for (var k = 0u; k < p.k; k += 4u) {

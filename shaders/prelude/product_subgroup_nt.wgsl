@@ -1,8 +1,11 @@
     let top = w.y * {TM}u;
     let left = w.x * {4 * L * Q}u + lane * 4u;
+//: for j in 0..Q
+    let start{j} = start(left + {4 * L * j}u);
+//: end
 //: for i in 0..TM
 //: for j in 0..Q
-    var c{i}_{j} = vec4<f32>(0.0);
+    var c{i}_{j} = start{j};
 //: end
 //: end
     for (var k = 0u; k < p.k; k += 4u) {

@@ -1,7 +1,8 @@
     let top = w.y * {32 * R}u;
     let left = w.x * 64u;
+    let start = start_apart(left + t.x);
 //: for i in 0..4 * R
-    var c{i} = vec4<f32>(0.0);
+    var c{i} = start;
 //: end
     for (var k = 0u; k < p.k; k += 16u) {
 //: for s in 0..R

@@ -1,6 +1,8 @@
 //! Compiled shaders, one for each shader text of a plan.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::plan::Plan;
 use crate::schedule::Step;
@@ -14,44 +16,23 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Compiles what `plan` dispatches.
+    /// Compiles what `plan` dispatches, on as many threads as there are cores.
     pub(super) fn new(device: &wgpu::Device, plan: &Plan) -> Self {
         let mut known: HashMap<String, usize> = HashMap::new();
-        let mut all = Self { compiled: Vec::new(), layouts: HashMap::new(), of_step: Vec::new() };
+        let mut layouts = HashMap::new();
+        let mut distinct: Vec<&Step> = Vec::new();
+        let mut of_step = Vec::new();
         for step in &plan.schedule.steps {
-            let key = step.dispatch.shader.label();
-            let index = *known.entry(key).or_insert_with(|| all.compile(device, step));
-            all.of_step.push(index);
+            let index = *known.entry(step.dispatch.shader.label()).or_insert_with(|| {
+                let bindings = step.accesses.len();
+                layouts.entry(bindings).or_insert_with(|| bind_group_layout(device, bindings));
+                distinct.push(step);
+                distinct.len() - 1
+            });
+            of_step.push(index);
         }
-        all
-    }
-
-    fn compile(&mut self, device: &wgpu::Device, step: &Step) -> usize {
-        let shader = &step.dispatch.shader;
-        let label = shader.label();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(shader.text().into()),
-        });
-        let bindings = step.accesses.len();
-        let layout = self.layouts.entry(bindings).or_insert_with(|| bind_group_layout(device, bindings));
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
-            bind_group_layouts: &[Some(layout)],
-            immediate_size: crate::ops::clamp(step.dispatch.params.len() as u64),
-        });
-        self.compiled.push(device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some(shader.name),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
-                ..wgpu::PipelineCompilationOptions::default()
-            },
-            cache: None,
-        }));
-        self.compiled.len() - 1
+        let compiled = in_parallel(&distinct, |step| compile(device, &layouts[&step.accesses.len()], step));
+        Self { compiled, layouts, of_step }
     }
 
     /// The pipeline that step `step` runs, and its number.
@@ -84,4 +65,49 @@ fn bind_group_layout(device: &wgpu::Device, bindings: usize) -> wgpu::BindGroupL
         })
         .collect();
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -> wgpu::ComputePipeline {
+    let shader = &step.dispatch.shader;
+    let label = shader.label();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(&label),
+        source: wgpu::ShaderSource::Wgsl(shader.text().into()),
+    });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&label),
+        bind_group_layouts: &[Some(layout)],
+        immediate_size: crate::ops::clamp(step.dispatch.params.len() as u64),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some(shader.name),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..wgpu::PipelineCompilationOptions::default()
+        },
+        cache: None,
+    })
+}
+
+/// What `make` makes of each, in the same order, on as many threads as there are cores.
+fn in_parallel<I: Sync, O: Send + Sync>(all: &[I], make: impl Fn(&I) -> O + Sync) -> Vec<O> {
+    let made: Vec<OnceLock<O>> = all.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < all.len()) {
+            made[i].get_or_init(|| make(&all[i]));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        // This thread is one of them.
+        for _ in 1..cores.min(all.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    made.into_iter().map(|made| made.into_inner().expect("every one was made")).collect()
 }

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::ids::ValueId;
 use crate::shader;
-use crate::tensor::{DType, TensorType};
+use crate::target::{DeviceKind, Target};
+use crate::tensor::TensorType;
 
 /// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in ascending order; where it
 /// accumulates, the sum is added to a last input `y_old f32 (N)`.
@@ -33,14 +34,27 @@ struct Params {
 /// Sums the first `cols` columns of input `x` to `y`, or adds them to it.
 pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulate: bool) -> Dispatch {
     let (rows, stride) = at.inputs[x].as_matrix();
-    let (y, y_from) = y.aligned(at.target.align(), DType::F32.bytes());
-    let params = Params { rows: clamp(rows), cols, stride: clamp(stride), accumulate: accumulate.into(), y_from };
+    let (rows, stride) = (clamp(rows), clamp(stride));
+    let (y, y_from) = at.aligned(y);
+    let params = Params { rows, cols, stride, accumulate: accumulate.into(), y_from };
+    let width = if [cols, stride, y_from].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
+    let [threads, times] = walkers(at.target, cols / width);
+    let constants = [("H", at.storage(Operand::Input(x))), ("V", width), ("W", threads), ("Q", times)];
     Dispatch {
-        shader: shader!("column_sum").with(&[("H", at.storage(Operand::Input(x)))]),
+        shader: shader!("column_sum").with(&constants),
         params: bytes_of(&params).to_vec(),
-        groups: at.cover(cols.into(), 64),
+        groups: at.cover((cols / width).into(), threads * times),
         bindings: vec![at.read(x), y],
     }
+}
+
+/// Threads of a workgroup, and how many of `accesses` to a row each takes.
+fn walkers(target: &Target, accesses: u32) -> [u32; 2] {
+    // A software adapter runs the subgroups of a workgroup one after the other, from the first row to
+    // the last, so that a workgroup of one reads each row once; of many columns, long stretches.
+    let cpu = target.device_kind == DeviceKind::Cpu;
+    let threads = target.fixed_subgroup().filter(|_| cpu).unwrap_or(64);
+    [threads, if cpu && accesses >= 8 * threads { 4 } else { 1 }]
 }
 
 impl Rule for ColumnSum {
@@ -95,7 +109,7 @@ impl Rule for ColumnSum {
     }
 
     fn specimens() -> Vec<Specimen> {
-        let sizes: [&[u32]; 5] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7]];
+        let sizes: [&[u32]; 7] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7], &[19, 68], &[5, 268]];
         let plain = sizes.map(|s| Specimen::new(ColumnSum { accumulate: false }, &[s]).differentiable(&[0]));
         let adding = sizes
             .map(|s| Specimen::new(ColumnSum { accumulate: true }, &[s, &s[s.len() - 1..]]).differentiable(&[0, 1]));

@@ -132,7 +132,8 @@ impl Rule for CrossEntropy {
         let seed = at.read(if self.seeded { self.seed() } else { 2 });
         let dlogits = if gradient { at.write(1) } else { at.read(0) };
         let by_row = Dispatch {
-            shader: shader!("cross_entropy").with(&[("H", at.storage(Operand::Input(0)))]),
+            shader: shader!("cross_entropy")
+                .with(&[("H", at.storage(Operand::Input(0))), ("V", Lowering::width(cols))]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
             bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2), seed],
@@ -214,6 +215,10 @@ impl Rule for CrossEntropy {
             of(&plain, &[3, 2], 97, 1.0).differentiable(&[0]),
             of(&adding, &[7], 13, 1.0).differentiable(&[0, 3]),
             of(&plain, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
+            of(&plain, &[67], 12, 1.0).differentiable(&[0]),
+            of(&weighted, &[7], 16, 1.0).differentiable(&[0]),
+            of(&all, &[5], 8, 1.0),
+            of(&plain, &[13], 16, 1.0).ids(1, &ignored).differentiable(&[0]),
             of(&smooth, &[7], 13, 1.0).differentiable(&[0]),
             of(&weighted, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0]),
             of(&all, &[13], 17, 1.0).ids(1, &ignored).differentiable(&[0, 4]),

@@ -261,14 +261,17 @@ impl Writer<'_> {
                 None => gradient,
             });
         }
+        let totals = &totals;
         for (parameter, total) in parameters.iter().zip(totals) {
-            let Some(gradient) = total else { continue };
+            let Some(gradient) = *total else { continue };
             let slot = gradients[parameter.group];
-            if add {
-                graph.accumulate(gradient, slot, parameter.offset);
-            } else {
-                graph.store(gradient, slot, parameter.offset);
-            }
+            // Two parameters that are only ever added to one another have one gradient.
+            let shared = totals.iter().filter(|other| *other == total).count() > 1;
+            match (add, shared) {
+                (true, true) => graph.accumulate_apart(gradient, slot, parameter.offset),
+                (true, false) => graph.accumulate(gradient, slot, parameter.offset),
+                (false, _) => graph.store(gradient, slot, parameter.offset),
+            };
         }
         if add {
             graph.accumulate(loss, loss_slot, 0);

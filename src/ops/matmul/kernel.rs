@@ -59,7 +59,8 @@ impl Product {
     }
 }
 
-/// What becomes of a sum `s` before it is stored: `f(c + s + bias)`, or `(c + s) * f'(y)`.
+/// What becomes of a sum `s` before it is stored: `f(c + s)`, where the sum began with the bias,
+/// or `(c + s) * f'(y)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
     /// Adds what `c` holds.
@@ -140,7 +141,7 @@ pub enum Width {
 }
 
 /// Rows and quads of the subgroup tiles that are worth their compilation.
-const SUBGROUP_TILES: [[u32; 2]; 5] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2]];
+const SUBGROUP_TILES: [[u32; 2]; 6] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1]];
 
 /// Threads along x and y of a tiled workgroup.
 const TILED_THREADS: [u32; 2] = [16, 8];
@@ -154,7 +155,9 @@ pub fn variants(target: &Target) -> Vec<Variant> {
     let cpu = target.device_kind == DeviceKind::Cpu;
     let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
     let subgroup = lanes.into_iter().flat_map(|lanes| {
-        let tiles = SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0);
+        // Narrow registers have no use for the tallest.
+        let tiles =
+            SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0 && (*rows < 64 || lanes == 16));
         tiles.flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }))
     });
     let tiled = [2, 1].map(|quads| Variant::Tiled { quads });
@@ -332,10 +335,12 @@ pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, opera
         starts: bound.each_ref().map(|(_, start)| *start),
     };
     let [columns, rows] = variant.tile();
+    let (rows, most) = (product.m.div_ceil(rows), target.limits.max_compute_workgroups_per_dimension);
+    let folds = rows.div_ceil(most.max(1)).max(1);
     Dispatch {
         shader: variant.shader(product, dtypes.map(|dtype| target.storage(dtype))),
         params: bytes_of(&params).to_vec(),
-        groups: [product.n.div_ceil(columns), product.m.div_ceil(rows), 1],
+        groups: [product.n.div_ceil(columns), rows.div_ceil(folds), folds],
         bindings: bound.map(|(binding, _)| binding).to_vec(),
     }
 }
