@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::DiskUse;
 use crate::graph::Role;
 use crate::plan::check::Violation;
 use crate::plan::report::{LayerBytes, PeakTenant};
@@ -55,6 +56,8 @@ pub struct PlanReport {
     pub violations: Vec<Violation>,
     /// What would fit, if this does not.
     pub alternatives: Vec<Alternative>,
+    /// What the run will write to disk, where it is known how it is saved.
+    pub disk: Option<DiskUse>,
     /// What it was planned for.
     pub target: Target,
     /// Why it cannot run, if it cannot.
@@ -137,6 +140,7 @@ impl PlanReport {
             programs,
             violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
             alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
+            disk: None,
             target: plan.target.clone(),
             refusal,
         }
