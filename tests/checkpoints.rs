@@ -177,6 +177,9 @@ fn halves_and_the_scale_of_the_loss_go_on_to_the_bit() {
         let state = whole.capture().unwrap();
         let scaler = state.tensors.iter().find(|t| t.name == "optimizer state/loss scaler");
         assert!(scaler.is_some_and(|t| t.bytes.iter().any(|&b| b != 0)), "{name}");
+        for t in &state.tensors {
+            assert_eq!(t.bytes.len() as u64, t.dtype.bytes() * t.shape.iter().product::<u64>(), "{name}: {}", t.name);
+        }
         let wanted = bits(&run(&mut whole, &batches(3, 6)));
         let mut other = Session::new(&of(), &device).unwrap();
         other.restore(&state).unwrap();

@@ -30,7 +30,7 @@ accumulate = 2
 steps = 60
 report_every = 7
 evaluate_every = 9
-schedule = { type = "plateau", patience = 1 }
+schedule = { type = "plateau", patience = 1, factor = 0.7, threshold = 0.5 }
 "#;
 
 /// Examples that come in another order in each epoch.
@@ -331,4 +331,21 @@ fn an_interrupt_saves_a_run_that_goes_on_to_the_bit_and_a_second_one_tears_nothi
             assert_same(&scratch, folder, "whole");
         }
     }
+}
+
+#[test]
+fn a_run_from_which_nothing_can_come_ends_and_leaves_the_last_weights_that_are_numbers() {
+    let scratch = runs();
+    let wild = format!("{TEXT}optimizer = {{ type = \"sgd\", learning_rate = 1e30 }}\n");
+    scratch.write("wild.toml", &format!("{wild}{SAVING}"));
+    let text = scratch.run("train wild.toml --out a", 2);
+    assert_has(&text, &["has the loss", "nothing can be learnt", "the weights of step", "`learning_rate`", "`--init`"]);
+    let weights = bytes(&scratch, "a/model.safetensors");
+    let header = 8 + usize::try_from(u64::from_le_bytes(weights[..8].try_into().unwrap())).unwrap();
+    let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    assert!(weights[header..].chunks_exact(4).all(|b| number(b).is_finite()), "a number that is none was saved");
+    // Without checkpoints there is nothing to go back to, and nothing is saved rather than that.
+    scratch.write("never.toml", &format!("{wild}[checkpoint]\nevery = \"never\"\n"));
+    assert_has(&scratch.run("train never.toml --out b", 2), &["no weights were saved"]);
+    assert!(!scratch.path("b/model.safetensors").exists());
 }
