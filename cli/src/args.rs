@@ -8,12 +8,15 @@ use plimsoll::config::Config;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; also when Ctrl-C ended a training early, which saves it
+  0  done; also when Ctrl-C or a signal ended a training early, which saves it
   1  a fault of Plimsoll itself
-  2  bad usage or input: arguments, run file, text, profile, weights; a file that is not there
+  2  bad usage or input: arguments, run file, text, profile, weights; a file that is not there; a
+     folder that another run is writing to
   3  refused: the plan exceeds a limit; nothing was allocated
-  4  device: no adapter, or it failed
-  5  storage: the disk or its permissions kept a file from being read or written";
+  4  device: no adapter, or it failed; a device that is lost is opened anew once before that
+  5  storage: the disk or its permissions kept a file from being read or written, or the disk has
+     too little room for what the run would write
+  130  a second Ctrl-C, which ends at once; what was saved before stays whole";
 
 const RUN_FILE: &str = "\
 A run file is TOML. All but the layers may be left out. `plimsoll config` prints one with every
@@ -21,7 +24,8 @@ key there is; this one says what the default run is:";
 
 /// At the end of `-h`.
 const SHORT: &str = "\
-Exit codes: 0 done, 2 bad usage or input, 3 refused, 4 device, 5 storage, 1 a fault of Plimsoll.
+Exit codes: 0 done, 2 bad usage or input, 3 refused, 4 device, 5 storage, 130 a second Ctrl-C,
+1 a fault of Plimsoll.
 `--help` shows examples and more.";
 
 const DEVICE: &str = "\
@@ -121,7 +125,8 @@ pub(crate) struct PlanArgs {
 /// names), the complete run file, the vocabulary, a line of metrics a step, and a summary.
 ///
 /// Ctrl-C ends the training after the current step and saves it; a second Ctrl-C ends at once and
-/// saves nothing more.
+/// saves nothing more. On the way the run saves all of its state now and then, as `[checkpoint]`
+/// says; however it ends, `--resume` goes on from there as if it had never stopped, to the bit.
 #[derive(Args)]
 #[command(after_help = SHORT, after_long_help = format!("\
 Examples:
@@ -129,9 +134,13 @@ Examples:
   plimsoll train run.toml --out runs/first
   plimsoll train run.toml --steps 200 --memory 64MiB
   plimsoll train run.toml --init runs/first/model.safetensors
+  plimsoll train --resume runs/first
+  plimsoll train --resume runs/first --steps 4000
+  plimsoll train edited.toml --resume runs/first    with another `accumulate`, say
 
 What is in the folder:
   model.safetensors  the weights: rnn.weight_ih_l0, ...
+  checkpoints/       all of the run's state at some steps, the newest `keep` of them
   config.toml        the run with all that was given here; trains again
   vocabulary.json    the units of the text, by id
   metrics.jsonl      a line a step: step, loss, learning_rate, grad_norm, tokens; and with
@@ -160,6 +169,11 @@ pub(crate) struct TrainArgs {
     /// Save to --out even if it is not empty; files of an earlier run are replaced
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
+    /// Go on with the run in this folder from its newest whole checkpoint; a run file beside it
+    /// may change `accumulate`, `report_every`, `evaluate_every`, `workers`, the run's length,
+    /// `[checkpoint]` and `[budget]`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "init", "seed"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Weights to start from, by the same names and shapes
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) init: Option<PathBuf>,

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use plimsoll::bytes::Bytes;
-use plimsoll::config::{Config, LayerKind, Source, Unit};
+use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit};
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
-use plimsoll::run::{self, AllowedBy, PlanReport, Run};
+use plimsoll::run::{self, AllowedBy, DiskUse, PlanReport, Run};
 use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
+use plimsoll::training::Planned;
 
 use crate::args::PlanArgs;
 use crate::output::{Failure, json, say};
@@ -24,7 +25,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let report = PlanReport::new(&planned);
+    let report = report(&run, &planned)?;
     if let Some(file) = &args.svg {
         let PlanReport { batch, window, outputs, .. } = report;
         let title = format!("{}, batch {batch}, window {window}", model(&run, outputs));
@@ -44,6 +45,11 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         say(&parts.join("\n\n"))?;
     }
     if report.fits { Ok(()) } else { Err(Failure::Refused) }
+}
+
+/// A plan in numbers, with what the run will write to disk.
+pub(crate) fn report(run: &Run, planned: &Planned) -> Result<PlanReport, Error> {
+    Ok(PlanReport { disk: Some(DiskUse::of(run, planned)?), ..PlanReport::new(planned) })
 }
 
 /// The run that `file` describes, or the built-in one.
@@ -73,9 +79,25 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         ("model", format!("{}; {} parameters", model(run, report.outputs), grouped(report.parameters))),
         (kind, data),
         ("step", format!("batch {batch}{time}{micro}, {}", optimizer(run))),
+        ("disk", disk(run, report.disk.as_ref())),
         ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
     ];
     draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// What is written to disk: how often, and how much of it there is at most.
+fn disk(run: &Run, disk: Option<&DiskUse>) -> String {
+    let Some(disk) = disk else { return "not told".into() };
+    let all = Bytes(disk.bytes());
+    let CheckpointConfig { every, keep } = run.config.checkpoint;
+    if every == Every::Never {
+        return format!("no checkpoints; {all} at the end");
+    }
+    let apart = match every {
+        Every::Steps(1) => "each step".into(),
+        _ => format!("every {every}"),
+    };
+    format!("a checkpoint of {} {apart}, {keep} kept; up to {all} in all", Bytes(disk.checkpoint_bytes))
 }
 
 /// What is learnt from: its kind, and how much of it there is.

@@ -6,13 +6,14 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::{Config, Length};
 use plimsoll::device::Device;
 use plimsoll::error::Error;
-use plimsoll::run::{Folder, Part, PlanReport, Run, Score, Summary, Tally};
+use plimsoll::run::checkpoint::Checkpoint;
+use plimsoll::run::{Folder, Learner, Resumption, Run, Score, Summary, Tally, Watcher};
 use plimsoll::storage::load_tensors;
 use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
 use crate::args::TrainArgs;
 use crate::output::{Failure, say};
-use crate::plan::{config, grouped, header, roles, unit, verdict};
+use crate::plan::{config, grouped, header, report, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
 use crate::stop;
 use crate::table::draw;
@@ -21,41 +22,87 @@ use crate::table::draw;
 const SAMPLE: usize = 300;
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
-    let run = Run::new(wanted(args)?)?;
+    let resumed = args.resume.as_deref().map(|dir| resumption(args, dir)).transpose()?;
+    let config = resumed.as_ref().map_or_else(|| wanted(args), |resumed| Ok(resumed.config.clone()))?;
+    let run = Run::new(config)?;
     let weights = args.init.as_deref().map(load_tensors).transpose()?;
-    let path = folder(args)?;
+    let path = resumed.as_ref().map_or_else(|| folder(args), |resumed| Ok(resumed.folder.path().into()))?;
+    if let Some(resumed) = &resumed {
+        resumed.check_data(&run)?;
+        resumed.told.iter().try_for_each(|news| say(news))?;
+    }
     let device = Device::open()?;
     let planned = run.plan(device.target())?;
-    let report = PlanReport::new(&planned);
+    let report = report(&run, &planned)?;
     say(&format!("{}\n\n{}\n", header(&run, &report), roles(&report)))?;
     let planned = planned.accepted()?;
-    // Weights that do not belong to the model, and a folder that cannot be written to, are found
-    // out before the device is put to work.
+    // Weights that do not belong to the model, a folder that cannot be written to and a disk that has
+    // no room for the run are found out before the device is put to work.
     if let Some(weights) = &weights {
         planned.matching(weights)?;
     }
-    let mut folder = Folder::create(&path)?;
+    if let Some(disk) = &report.disk {
+        disk.check(&path)?;
+    }
+    let (folder, checkpoint) = match resumed {
+        Some(Resumption { folder, checkpoint, .. }) => (folder, checkpoint),
+        None => (Folder::create(&path)?, None),
+    };
+    let remark = checkpoint.as_ref().map_or_else(|| remark(args), |checkpoint| checkpoint.about.remark.clone());
+    if weights.is_none() {
+        folder.save_config(&run, &remark)?;
+    }
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
     let mut session = Session::start(planned, &device)?;
     if let Some(weights) = &weights {
         session.load(weights)?;
     }
+    drop(device);
+    carry_out(&run, folder, session, checkpoint.as_ref(), &remark)
+}
+
+/// Trains to the end, or until an end is asked for, and shows what came of it.
+fn carry_out(
+    run: &Run,
+    folder: Folder,
+    session: Session,
+    checkpoint: Option<&Checkpoint>,
+    remark: &str,
+) -> Result<(), Failure> {
+    let (steps, path) = (run.steps()?, folder.path().to_path_buf());
+    let progress = Progress::new(steps, Bytes(session.plan().planned_bytes()));
+    let mut screen = Screen { run, progress, failed: None };
     stop::listen();
-    let mut screen = Screen::default();
-    let tally = learn(&run, &mut session, &mut folder, &mut screen)?;
-    let steps = run.steps()?;
+    let learner = match checkpoint {
+        Some(checkpoint) => {
+            screen.say(&format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
+            Learner::take_up(run, folder, session, checkpoint, &mut screen)?
+        }
+        None => Learner::begin(run, folder, session, remark)?,
+    };
+    let learnt = learner.learn(&mut || Ok(Device::open()?), &mut screen);
+    screen.progress.end();
+    let (mut session, summary) = learnt?;
     if stop::asked() && session.steps() < steps {
         screen.say(&format!("Ended early, after step {} of {steps}.", session.steps()));
     }
-    let summary = run.summary(&mut session, &tally)?;
-    folder.save(&run, &mut session, &summary, &remark(args))?;
-    screen.say(&outcome(&run, &summary, folder.path()));
+    screen.say(&outcome(run, &summary, &path));
     if let Some(text) = run.text().filter(|_| screen.is_open() && session.planned().training.sample) {
         let length = if run.config.data.source.is_of_words() { SAMPLE / 5 } else { SAMPLE };
         let mut writer = Writer::new(&mut session, &text.vocabulary, Sampling::default())?;
         screen.say(&format!("\nIt writes:\n{}", writer.write("", length)?));
     }
     screen.failed.map_or(Ok(()), Err)
+}
+
+/// The run in the folder `dir`, with what else was asked for.
+fn resumption(args: &TrainArgs, dir: &Path) -> Result<Resumption, Error> {
+    let mut resumed = Resumption::find(dir)?;
+    if let Some(file) = &args.run {
+        resumed.with(&Config::read(file)?)?;
+    }
+    resumed.with_limits(args.steps, args.memory);
+    Ok(resumed)
 }
 
 /// The run as the file and the command line have it.
@@ -87,42 +134,6 @@ fn folder(args: &TrainArgs) -> Result<PathBuf, Error> {
 /// What the saved run file cannot say.
 fn remark(args: &TrainArgs) -> String {
     args.init.as_ref().map_or_else(String::new, |init| format!("started from the weights in {init:?}"))
-}
-
-/// Trains to the end, or until an end is asked for.
-fn learn(run: &Run, session: &mut Session, folder: &mut Folder, screen: &mut Screen) -> Result<Tally, Failure> {
-    let (batches, steps) = (run.batches()?, run.steps()?);
-    let mut tally = Tally::new();
-    let mut progress = Progress::new(steps, Bytes(session.plan().planned_bytes()));
-    for batch in batches {
-        if session.steps() >= steps || stop::asked() {
-            break;
-        }
-        let reports = session.step(&batch)?;
-        folder.append(&reports)?;
-        tally.add(&reports);
-        show(&mut progress, session, &reports, &tally, screen);
-        if run.evaluates_after(session.steps())
-            && let Some(score) = run.score(session, Part::Validation)?
-        {
-            session.observe(score.loss);
-            folder.append_score(session.steps(), &score)?;
-            screen.say(&format!("validation after step {}: {}", session.steps(), told(run, &score)));
-        }
-    }
-    let reports = session.finish()?;
-    folder.append(&reports)?;
-    tally.add_last(&reports);
-    show(&mut progress, session, &reports, &tally, screen);
-    progress.end();
-    Ok(tally)
-}
-
-fn show(progress: &mut Progress, session: &Session, reports: &[StepReport], tally: &Tally, screen: &mut Screen) {
-    let used = session.held().map(|held| held.bytes);
-    if let Some(line) = progress.show(reports, tally, used) {
-        screen.say(&line);
-    }
 }
 
 /// A loss, with what goes with it: the perplexity of words, the share that is right.
@@ -183,12 +194,13 @@ fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
 
 /// Standard output while there is something to save: if it closes, that ends the training as Ctrl-C
 /// does, and nothing is lost.
-#[derive(Default)]
-struct Screen {
+struct Screen<'r> {
+    run: &'r Run,
+    progress: Progress,
     failed: Option<Failure>,
 }
 
-impl Screen {
+impl Screen<'_> {
     fn is_open(&self) -> bool {
         self.failed.is_none()
     }
@@ -198,5 +210,27 @@ impl Screen {
             self.failed = Some(failure);
             stop::ask();
         }
+    }
+}
+
+impl Watcher for Screen<'_> {
+    fn wants_end(&mut self) -> bool {
+        stop::asked()
+    }
+
+    fn stepped(&mut self, session: &Session, reports: &[StepReport], tally: &Tally) {
+        let used = session.held().map(|held| held.bytes);
+        if let Some(line) = self.progress.show(reports, tally, used) {
+            self.say(&line);
+        }
+    }
+
+    fn scored(&mut self, step: u64, score: &Score) {
+        let told = told(self.run, score);
+        self.say(&format!("validation after step {step}: {told}"));
+    }
+
+    fn told(&mut self, news: &str) {
+        self.say(news);
     }
 }

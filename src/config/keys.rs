@@ -14,7 +14,7 @@ pub(super) struct Kind {
     pub(super) types: Types,
 }
 
-pub(super) const TOP: &[&str] = &["seed", "data", "layer", "train", "budget"];
+pub(super) const TOP: &[&str] = &["seed", "data", "layer", "train", "checkpoint", "budget"];
 pub(super) const TRAIN: &[&str] = &[
     "batch",
     "window",
@@ -35,6 +35,7 @@ pub(super) const TRAIN: &[&str] = &[
     "group",
 ];
 pub(super) const GROUP: &[&str] = &["parameters", "weight_decay", "learning_rate"];
+pub(super) const CHECKPOINT: &[&str] = &["every", "keep"];
 pub(super) const BUDGET: &[&str] = &["memory"];
 
 pub(super) const DATA: Kind = Kind {
@@ -212,8 +213,12 @@ pub(super) const KINDS: [&Kind; 5] = [&DATA, &OPTIMIZER, &LAYER, &LOSS, &SCHEDUL
 /// The place where `key`, which stands in a wrong table, is at home. If that table is of a `kind`,
 /// its other types are asked first.
 pub(super) fn home(key: &str, kind: Option<&Kind>) -> Option<String> {
-    const PLAIN: [(&str, &[&str]); 3] =
-        [("at the top of the file", TOP), ("in `[train]`", TRAIN), ("in `[budget]`", BUDGET)];
+    const PLAIN: [(&str, &[&str]); 4] = [
+        ("at the top of the file", TOP),
+        ("in `[train]`", TRAIN),
+        ("in `[checkpoint]`", CHECKPOINT),
+        ("in `[budget]`", BUDGET),
+    ];
     let plain = || PLAIN.iter().find(|(_, keys)| keys.contains(&key)).map(|(place, _)| (*place).to_owned());
     let typed = || KINDS.iter().find_map(|kind| kind.home(key, false));
     let group = || GROUP.contains(&key).then(|| "in a `[[train.group]]`".to_owned());

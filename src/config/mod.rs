@@ -5,6 +5,7 @@
 //!
 #![doc = concat!("```toml\n", include_str!("run.toml"), "```")]
 
+mod checkpoint;
 mod data;
 mod error;
 mod keys;
@@ -20,6 +21,7 @@ mod write;
 
 use crate::bytes::Bytes;
 
+pub use checkpoint::{CheckpointConfig, Every};
 pub use data::{DataConfig, Predict, Source, TargetKind, Unit};
 pub use error::{ConfigError, Problem};
 pub use layer::{Approximate, Init, LayerConfig, LayerKind, Nonlinearity};
@@ -37,6 +39,8 @@ pub struct Config {
     pub layers: Vec<LayerConfig>,
     /// How it learns.
     pub train: TrainConfig,
+    /// When it saves itself.
+    pub checkpoint: CheckpointConfig,
     /// What it may use.
     pub budget: BudgetConfig,
 }
@@ -75,6 +79,7 @@ impl Config {
                 clip_norm: Some(1.0),
                 ..TrainConfig::left_out(&data)
             },
+            checkpoint: CheckpointConfig::left_out(),
             budget: BudgetConfig { memory: Some(Bytes(64 << 20)) },
             data,
         }

@@ -19,8 +19,13 @@ impl Config {
         blocks.push(train_block(train, &self.data));
         blocks.extend([loss_block(&train.loss), optimizer_block(&train.optimizer), schedule_block(&train.schedule)]);
         blocks.extend(train.groups.iter().map(group_block));
-        blocks.push(self.budget_block());
+        blocks.extend([self.checkpoint_block(), self.budget_block()]);
         blocks.join("\n")
+    }
+
+    fn checkpoint_block(&self) -> String {
+        let every = quoted(&self.checkpoint.every.to_string());
+        "[checkpoint]\n".to_owned() + &entry("every", every) + &entry("keep", self.checkpoint.keep)
     }
 
     fn budget_block(&self) -> String {

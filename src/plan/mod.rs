@@ -1,6 +1,7 @@
 //! A plan: which dispatches run, where every byte lies, and what that costs. Data, made with no device.
 
 pub mod check;
+mod digest;
 pub mod layout;
 pub mod lifetime;
 mod picture;

@@ -3,24 +3,26 @@
 //! ```text
 //! config.toml        the whole run; `plimsoll train config.toml` repeats it
 //! vocabulary.json    the units of a text, by id
+//! checkpoints/       all of its state at some steps, from which it goes on
 //! model.safetensors  the weights, by PyTorch's names
 //! metrics.jsonl      a line a step, and one for each look at the validation part
 //! summary.json       what it came to
+//! .lock              locked while a run writes here
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::checkpoint::{Checkpoint, Checkpoints};
+use super::metrics::{Metrics, Past, Written};
 use super::{Run, Score, Summary};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::Error;
 use crate::nn::{Inputs, Targets, Time};
-use crate::storage::{self, NamedTensor, StorageError, load_tensors, save_tensors, write_atomically};
+use crate::storage::{self, Lock, NamedTensor, StorageError, load_tensors, save_tensors, write_atomically};
 use crate::target::Target;
 use crate::text::Vocabulary;
 use crate::training::{Planned, Session, StepReport, Training};
@@ -31,50 +33,50 @@ const MODEL: &str = "model.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
 
-/// The folder of a run under way.
+/// The folder of a run under way, which no other run can write to.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    metrics: File,
-}
-
-/// A line of `metrics.jsonl`. What is no number is null, for JSON has no word for it.
-#[derive(Serialize)]
-struct Line {
-    step: u64,
-    loss: f32,
-    learning_rate: f32,
-    grad_norm: f32,
-    tokens: u64,
-    #[serde(flatten)]
-    scaling: Option<ScalingLine>,
-}
-
-/// What a line has besides where the loss is scaled.
-#[derive(Serialize)]
-struct ScalingLine {
-    skipped: bool,
-    next_loss_scale: f32,
-}
-
-/// A line of `metrics.jsonl` where the validation part was looked at.
-#[derive(Serialize)]
-struct ScoreLine {
-    step: u64,
-    validation_loss: f64,
-    validation_accuracy: Option<f64>,
+    metrics: Metrics,
+    _lock: Lock,
 }
 
 impl Folder {
-    /// Makes the folder, unless it is there, and begins its metrics anew.
+    /// Makes the folder, unless it is there, takes it, begins its metrics anew and removes the
+    /// checkpoints of an earlier run.
     ///
     /// # Errors
-    /// Storage.
+    /// A run that has it already; storage.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
         storage::create_folder(path)?;
-        let metrics = path.join(METRICS);
-        let file = File::create(&metrics).map_err(|e| StorageError::write(&metrics, 0, e))?;
-        Ok(Self { path: path.into(), metrics: file })
+        let lock = Lock::take(path)?;
+        let metrics = Metrics::create(&path.join(METRICS))?;
+        let folder = Self { path: path.into(), metrics, _lock: lock };
+        folder.tidy()?;
+        folder.checkpoints().clear()?;
+        Ok(folder)
+    }
+
+    /// Takes the folder of a run that was ended, to go on with it.
+    ///
+    /// # Errors
+    /// A folder that is not there; a run that has it; storage.
+    pub fn reopen(path: &Path) -> Result<Self, Error> {
+        if !path.is_dir() {
+            let shown = path.display();
+            return Err(Error::Input(format!("there is no run to go on with: {shown} is no folder")));
+        }
+        let lock = Lock::take(path)?;
+        let metrics = Metrics::reopen(&path.join(METRICS))?;
+        let folder = Self { path: path.into(), metrics, _lock: lock };
+        folder.tidy()?;
+        Ok(folder)
+    }
+
+    /// Removes what was being written when a process was killed.
+    fn tidy(&self) -> Result<(), StorageError> {
+        storage::remove_temporary_files(&self.path)?;
+        self.checkpoints().tidy()
     }
 
     /// Where it is.
@@ -82,20 +84,18 @@ impl Folder {
         &self.path
     }
 
-    /// Adds a line for each step to the metrics.
+    /// Its checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::of(&self.path)
+    }
+
+    /// Adds a line for each step to the metrics. Lines that a full disk does not take are kept, and
+    /// written when it does.
     ///
     /// # Errors
     /// Storage.
     pub fn append(&mut self, reports: &[StepReport]) -> Result<(), StorageError> {
-        let mut lines = String::new();
-        for &StepReport { step, loss, learning_rate, grad_norm, tokens, scaling } in reports {
-            let scaling = scaling.map(|s| ScalingLine { skipped: s.skipped, next_loss_scale: s.next_scale });
-            let line = Line { step, loss, learning_rate, grad_norm, tokens, scaling };
-            lines += &serde_json::to_string(&line).expect("numbers can be written");
-            lines.push('\n');
-        }
-        let path = self.path.join(METRICS);
-        self.metrics.write_all(lines.as_bytes()).map_err(|e| StorageError::write(&path, lines.len() as u64, e))
+        self.metrics.append(reports)
     }
 
     /// Adds a line for what the validation part said after `step`.
@@ -103,10 +103,54 @@ impl Folder {
     /// # Errors
     /// Storage.
     pub fn append_score(&mut self, step: u64, score: &Score) -> Result<(), StorageError> {
-        let line = ScoreLine { step, validation_loss: score.loss, validation_accuracy: score.accuracy };
-        let line = serde_json::to_string(&line).expect("numbers can be written") + "\n";
-        let path = self.path.join(METRICS);
-        self.metrics.write_all(line.as_bytes()).map_err(|e| StorageError::write(&path, line.len() as u64, e))
+        self.metrics.append_score(step, score)
+    }
+
+    /// Has the disk keep all lines so far, and says how far that is.
+    ///
+    /// # Errors
+    /// Storage; a file that was removed.
+    pub fn settle(&mut self) -> Result<Written, StorageError> {
+        self.metrics.settle()
+    }
+
+    /// Goes back to the metrics as they were at a checkpoint. The answer's second is false if the file
+    /// is not what it was then.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn go_back(&mut self, checkpoint: &Checkpoint) -> Result<(Past, bool), StorageError> {
+        self.metrics.cut(checkpoint.about.metrics, checkpoint.about.step)
+    }
+
+    /// The run that was begun here and ended before its first checkpoint, if that is how it stands.
+    ///
+    /// # Errors
+    /// A config that cannot be read.
+    pub fn begun(&self) -> Result<Option<Config>, Error> {
+        let config = self.path.join(CONFIG);
+        let has_lines = std::fs::metadata(self.path.join(METRICS)).is_ok_and(|about| about.len() > 0);
+        if has_lines || !config.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Config::read(&config)?))
+    }
+
+    /// Writes the config, so that a run that is ended before its first checkpoint can be begun again,
+    /// and the vocabulary. `remark` becomes the config's first line.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn save_config(&self, run: &Run, remark: &str) -> Result<(), StorageError> {
+        let mut config = run.config.to_toml();
+        if !remark.is_empty() {
+            config = format!("# {remark}\n{config}");
+        }
+        write_atomically(&self.path.join(CONFIG), config.as_bytes())?;
+        match run.text() {
+            Some(text) => write_atomically(&self.path.join(VOCABULARY), &json(&text.vocabulary, false)),
+            None => Ok(()),
+        }
     }
 
     /// Writes weights, config, vocabulary and summary, each whole or not at all. `remark` becomes
@@ -118,19 +162,19 @@ impl Folder {
         let parameters = session.state_dict()?;
         let tensors: Vec<NamedTensor<'_>> =
             parameters.iter().map(|(name, shape, numbers)| (name.clone(), shape.clone(), &numbers[..])).collect();
-        let about = [("plimsoll", summary.version.to_string()), ("steps", summary.steps.to_string())];
-        let about: BTreeMap<String, String> = about.map(|(key, value)| (key.to_string(), value)).into();
-        let mut config = run.config.to_toml();
-        if !remark.is_empty() {
-            config = format!("# {remark}\n{config}");
-        }
-        write_atomically(&self.path.join(CONFIG), config.as_bytes())?;
-        if let Some(text) = run.text() {
-            write_atomically(&self.path.join(VOCABULARY), &json(&text.vocabulary, false))?;
-        }
+        let about = about_weights(summary.steps);
+        // Someone may have removed the folder; the weights are worth making it again.
+        storage::create_folder(&self.path)?;
+        self.save_config(run, remark)?;
         save_tensors(&self.path.join(MODEL), &tensors, &about)?;
         Ok(write_atomically(&self.path.join(SUMMARY), &json(summary, true))?)
     }
+}
+
+/// What the file of weights says of itself.
+pub(super) fn about_weights(steps: u64) -> BTreeMap<String, String> {
+    let about = [("plimsoll", env!("CARGO_PKG_VERSION").to_string()), ("steps", steps.to_string())];
+    about.map(|(key, value)| (key.to_string(), value)).into()
 }
 
 fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
@@ -197,32 +241,6 @@ mod tests {
     use crate::storage::tests::Scratch;
     use crate::text::Text;
     use crate::training::{Batch, Sampling, Writer};
-
-    #[test]
-    fn metrics_read_back_to_the_same_bits_and_are_json_whatever_the_numbers() {
-        let scratch = Scratch::new();
-        let mut folder = Folder::create(&scratch.path("a/b")).unwrap();
-        let losses = [0.1f32, 1.0 / 3.0, 5.0, 1e-42, f32::MAX, f32::MIN_POSITIVE, f32::NAN, f32::INFINITY];
-        let report =
-            |loss| StepReport { step: 7, loss, learning_rate: 2e-3, grad_norm: loss, tokens: 512, scaling: None };
-        losses.chunks(3).for_each(|some| {
-            let reports: Vec<_> = some.iter().map(|&loss| report(loss)).collect();
-            folder.append(&reports).unwrap();
-        });
-        let text = std::fs::read_to_string(folder.path().join(METRICS)).unwrap();
-        assert!(
-            text.starts_with(r#"{"step":7,"loss":0.1,"learning_rate":0.002,"grad_norm":0.1,"tokens":512}"#),
-            "{text}"
-        );
-        for (line, loss) in text.lines().zip(losses) {
-            let json: serde_json::Value = serde_json::from_str(line).unwrap();
-            match json["loss"].as_number() {
-                Some(number) => assert_eq!(number.to_string().parse::<f32>().unwrap().to_bits(), loss.to_bits()),
-                None => assert!(json["loss"].is_null() && !loss.is_finite()),
-            }
-        }
-        assert_eq!(text.lines().count(), losses.len());
-    }
 
     #[test]
     fn to_sample_takes_the_weights_and_nothing_of_training() {

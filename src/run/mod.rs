@@ -25,8 +25,14 @@
 //! # Ok::<(), plimsoll::error::Error>(())
 //! ```
 
+pub mod checkpoint;
+mod disk;
 mod files;
+mod fingerprint;
+mod learn;
+mod metrics;
 mod report;
+mod resume;
 mod score;
 mod settings;
 mod source;
@@ -39,8 +45,12 @@ use crate::target::Target;
 use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
 use crate::training::{Planned, Session, Training};
 
+pub use disk::DiskUse;
 pub use files::{Folder, Saved};
+pub use learn::{Learner, Open, Watcher};
+pub use metrics::{Past, Written};
 pub use report::{Allowed, AllowedBy, Peak, PlanReport, ProgramReport};
+pub use resume::Resumption;
 pub use score::Score;
 pub use source::{Batches, Examples, Part, Source};
 pub use summary::{Summary, Tally};

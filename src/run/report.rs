@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::DiskUse;
 use crate::graph::Role;
 use crate::plan::check::Violation;
 use crate::plan::report::{LayerBytes, PeakTenant};
@@ -59,6 +60,8 @@ pub struct PlanReport {
     pub halves: bool,
     /// If so, what it would take in full, by role.
     pub roles_in_full: Option<BTreeMap<Role, u64>>,
+    /// What the run will write to disk, where it is known how it is saved.
+    pub disk: Option<DiskUse>,
     /// What it was planned for.
     pub target: Target,
     /// Why it cannot run, if it cannot.
@@ -143,6 +146,7 @@ impl PlanReport {
             alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
             halves: training.storage == Storage::F16,
             roles_in_full: in_full(planned),
+            disk: None,
             target: plan.target.clone(),
             refusal,
         }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::config::{self, Config, Predict, Source as Words, TargetKind};
 use crate::data::{
-    self, Batch, Classes, Dataset, INPUTS, LastBatch, Loader, Loading, Order, Parts, Scaling, TARGETS, Values, arrays,
-    csv, mnist, series,
+    self, Batch, Classes, Dataset, INPUTS, LastBatch, Loader, Loading, Order, Parts, Position, Scaling, TARGETS,
+    Values, arrays, csv, mnist, series,
 };
 use crate::error::Error;
 use crate::nn::{Inputs, Targets, Time};
@@ -65,6 +65,14 @@ impl Iterator for Batches {
 }
 
 impl Batches {
+    /// Goes to where `batches` have been read, over all passes.
+    pub fn seek(&mut self, batches: u64) {
+        match self {
+            Batches::Streams(streams) => streams.seek(batches),
+            Batches::Loader(loader) => loader.seek(Position { epoch: 0, batch: batches }),
+        }
+    }
+
     /// Batches of one pass over the training part.
     pub fn per_epoch(&self) -> u64 {
         match self {

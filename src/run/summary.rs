@@ -69,6 +69,10 @@ pub struct Tally {
     tokens: u64,
     skipped: Option<u64>,
     recent: VecDeque<f32>,
+    /// Tokens, time, and time on processors of the run before it was taken up.
+    tokens_before: u64,
+    seconds_before: f64,
+    cpu_before: Option<f64>,
 }
 
 impl Default for Tally {
@@ -91,7 +95,29 @@ impl Tally {
             tokens: 0,
             skipped: None,
             recent: VecDeque::new(),
+            tokens_before: 0,
+            seconds_before: 0.0,
+            cpu_before: Some(0.0),
         }
+    }
+
+    /// Starts the clocks of a run that had taken `seconds`, and `cpu_seconds` on processors, and had
+    /// predicted `tokens` with these losses, when it was ended.
+    pub fn after(seconds: f64, cpu_seconds: Option<f64>, tokens: u64, losses: Vec<f32>) -> Self {
+        let mut recent = VecDeque::from(losses);
+        recent.drain(..recent.len().saturating_sub(RECENT));
+        let (tokens_before, seconds_before, cpu_before) = (tokens, seconds, cpu_seconds);
+        Self { tokens, recent, tokens_before, seconds_before, cpu_before, ..Self::new() }
+    }
+
+    /// From the start to the last step, without the time in which the run was not under way.
+    pub fn seconds(&self) -> f64 {
+        self.seconds_before + self.last.duration_since(self.started).as_secs_f64()
+    }
+
+    /// Time on all processors in those seconds; none where the system does not tell.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        Some(self.cpu_before? + self.cpu_at_last? - self.cpu_at_start?)
     }
 
     /// Counts steps that [`Session::step`] reported just now.
@@ -123,7 +149,7 @@ impl Tally {
     /// Units predicted a second, from when reports first came to when they last did; if they came
     /// only once, from the start.
     pub fn tokens_per_second(&self) -> f64 {
-        let start = (self.started, 0);
+        let start = (self.started, self.tokens_before);
         let (from, to) = match self.first.zip(self.latest) {
             Some((first, latest)) if first != latest => (first, latest),
             _ => (start, (self.last, self.tokens)),
@@ -143,7 +169,6 @@ impl Summary {
     /// What can be told without looking at the parts held out.
     pub(super) fn new(session: &Session, tally: &Tally) -> Self {
         let plan = session.plan();
-        let cpu = tally.cpu_at_last.zip(tally.cpu_at_start).map(|(last, start)| last - start);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             adapter: plan.target.name.clone(),
@@ -161,8 +186,8 @@ impl Summary {
             test_accuracy: None,
             unigram_entropy: None,
             bigram_entropy: None,
-            seconds: tally.last.duration_since(tally.started).as_secs_f64(),
-            cpu_seconds: cpu,
+            seconds: tally.seconds(),
+            cpu_seconds: tally.cpu_seconds(),
             tokens_per_second: tally.tokens_per_second(),
         }
     }

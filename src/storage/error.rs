@@ -3,7 +3,9 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::disk::available_bytes;
 use super::folder_of;
+use crate::bytes::Bytes;
 
 /// A file or a folder that could not be read, written or used.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +22,48 @@ pub enum StorageError {
         source: io::Error,
     },
     /// The disk, or what the user may have of it, has no room.
-    #[error("the disk holding {} is full: {needed_bytes} bytes were to be written", path.display())]
+    #[error("{}", full(path, *needed_bytes, *free_bytes))]
     Full {
         /// The file to be written; the one that was there is untouched.
         path: PathBuf,
         /// Size of the whole file.
         needed_bytes: u64,
+        /// What the disk still had when the write failed; `None` if it does not tell.
+        free_bytes: Option<u64>,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// The disk has less room than is known to be needed; nothing was written.
+    #[error(
+        "the disk holding {} has too little room: {what} {needed}, and {free} are free; \
+         free some, or save to another disk",
+        path.display()
+    )]
+    TooLittleRoom {
+        /// Where it would be written.
+        path: PathBuf,
+        /// What would be, as the subject of a sentence that ends with how much: "the run writes".
+        what: String,
+        /// How much that is.
+        needed: Bytes,
+        /// What the disk has.
+        free: Bytes,
+    },
+    /// Another process has it in use.
+    #[error("{}", in_use(path, *process))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The process, where it says so.
+        process: Option<u32>,
+    },
+    /// The file's bytes are not those that were written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
     },
     /// A file is where a folder was to be made.
     #[error("no folder {}: {} is a file, not a folder", path.display(), file.display())]
@@ -94,7 +130,10 @@ impl StorageError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             StorageError::Io { action: "read", source, .. } => no_such_file(source),
-            StorageError::Io { .. } | StorageError::Full { .. } | StorageError::NotAFolder { .. } => false,
+            StorageError::Io { .. }
+            | StorageError::Full { .. }
+            | StorageError::TooLittleRoom { .. }
+            | StorageError::NotAFolder { .. } => false,
             _ => true,
         }
     }
@@ -107,7 +146,8 @@ impl StorageError {
     pub(crate) fn write(path: &Path, needed_bytes: u64, source: io::Error) -> StorageError {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                StorageError::Full { path: path.into(), needed_bytes, source }
+                let free_bytes = available_bytes(path);
+                StorageError::Full { path: path.into(), needed_bytes, free_bytes, source }
             }
             _ => StorageError::io("write", path, source),
         }
@@ -117,6 +157,16 @@ impl StorageError {
 /// Whether a file to be read is not there.
 pub(crate) fn no_such_file(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
+}
+
+fn full(path: &Path, needed_bytes: u64, free_bytes: Option<u64>) -> String {
+    let free = free_bytes.map_or_else(String::new, |bytes| format!(", and {bytes} are free"));
+    format!("the disk holding {} is full: {needed_bytes} bytes were to be written{free}", path.display())
+}
+
+fn in_use(path: &Path, process: Option<u32>) -> String {
+    let by = process.map_or_else(|| "another run".into(), |id| format!("another run, process {id},"));
+    format!("{} is in use: {by} is writing to it; wait for its end, or name another folder", path.display())
 }
 
 fn describe(action: &str, path: &Path, source: &io::Error) -> String {
@@ -165,9 +215,9 @@ mod tests {
     #[test]
     fn kinds_of_failure_have_words_of_their_own() {
         let say = |kind: ErrorKind| StorageError::write(Path::new("runs/a.json"), 5_000, kind.into()).to_string();
-        let full = "the disk holding runs/a.json is full: 5000 bytes were to be written";
-        assert_eq!(say(ErrorKind::StorageFull), full);
-        assert_eq!(say(ErrorKind::QuotaExceeded), full);
+        let full = "the disk holding runs/a.json is full: 5000 bytes were to be written, and ";
+        assert!(say(ErrorKind::StorageFull).starts_with(full));
+        assert!(say(ErrorKind::QuotaExceeded).ends_with(" are free"));
         assert_eq!(say(ErrorKind::PermissionDenied), "no permission to write runs/a.json");
         assert_eq!(say(ErrorKind::NotFound), "cannot write runs/a.json: the folder runs does not exist");
         assert_eq!(say(ErrorKind::TimedOut), "cannot write runs/a.json: timed out");

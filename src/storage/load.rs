@@ -80,7 +80,7 @@ fn load(path: &Path, known: &[Dtype]) -> Result<TensorFile, StorageError> {
     if about.is_dir() {
         return Err(failed(ErrorKind::IsADirectory.into()));
     }
-    let header = read_header(path, &mut file, about.len())?;
+    let (header, _) = read_header(path, &mut file, about.len())?;
     check_dtypes(path, &header, known)?;
     let mut tensors = BTreeMap::new();
     // In the order of their offsets, between which `Metadata` allows no gaps.
@@ -94,9 +94,13 @@ fn load(path: &Path, known: &[Dtype]) -> Result<TensorFile, StorageError> {
     Ok(TensorFile { path: path.into(), tensors, metadata })
 }
 
-/// Leaves `file` at the first tensor. Believes no number of the file before it is held against
-/// `file_bytes`.
-fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Metadata, StorageError> {
+/// The header, also as it stands in the file. Leaves `file` at the first tensor. Believes no number
+/// of the file before it is held against `file_bytes`.
+pub(super) fn read_header(
+    path: &Path,
+    file: &mut impl Read,
+    file_bytes: u64,
+) -> Result<(Metadata, Vec<u8>), StorageError> {
     let refuse = |reason: String| StorageError::NotSafetensors { path: path.into(), reason };
     let failed = |source: io::Error| StorageError::io("read", path, source);
     let Some(room) = file_bytes.checked_sub(LENGTH_BYTES) else {
@@ -108,14 +112,14 @@ fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Metadata
     if header_bytes > room.min(HEADER_LIMIT) {
         return Err(refuse(format!("its header would have {header_bytes} bytes, the file has {file_bytes}")));
     }
-    let mut header = Vec::new();
-    file.take(header_bytes).read_to_end(&mut header).map_err(failed)?;
-    let header: Metadata = serde_json::from_slice(&header).map_err(|error| refuse(format!("its header: {error}")))?;
+    let mut raw = Vec::new();
+    file.take(header_bytes).read_to_end(&mut raw).map_err(failed)?;
+    let header: Metadata = serde_json::from_slice(&raw).map_err(|error| refuse(format!("its header: {error}")))?;
     let (data_bytes, held_bytes) = (header.data_len() as u64, room - header_bytes);
     if data_bytes != held_bytes {
         return Err(refuse(format!("its tensors take {data_bytes} bytes, {held_bytes} bytes follow the header")));
     }
-    Ok(header)
+    Ok((header, raw))
 }
 
 fn check_dtypes(path: &Path, header: &Metadata, known: &[Dtype]) -> Result<(), StorageError> {

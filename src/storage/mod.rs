@@ -2,17 +2,22 @@
 //! was.
 //!
 //! ```text
-//! write_atomically:  create .NAME.0.tmp -> write -> fsync -> rename to NAME -> fsync the folder
+//! write_atomically:  create .NAME.0.tmp -> allocate -> write -> fsync -> rename to NAME -> fsync the folder
 //! ```
 
+mod disk;
 mod error;
+mod header;
 mod load;
 mod save;
+mod sealed;
 
+pub use disk::{Lock, available_bytes, check_room};
 pub(crate) use error::no_such_file;
 pub use error::{Misshapen, StorageError};
 pub use load::{NamedShape, TensorFile, load_arrays, load_tensors};
-pub use save::{NamedTensor, save_tensors};
+pub use save::{NamedTensor, save_tensors, tensors_bytes};
+pub use sealed::{SealedFile, StoredTensor, load_sealed, save_sealed, sealed_bytes};
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -75,6 +80,8 @@ fn replace(
             return Err(io::Error::from(ErrorKind::IsADirectory));
         }
         let (mut file, mut temporary) = Temporary::beside(path)?;
+        // A disk that has no room says so before a byte is written, not halfway.
+        disk::allocate(&file, needed_bytes)?;
         write(&mut file)?;
         file.sync_all()?;
         drop(file); // An open file cannot be renamed everywhere.
@@ -83,6 +90,47 @@ fn replace(
         sync_folder(folder_of(path))
     };
     attempt().map_err(|source| StorageError::write(path, needed_bytes, source))
+}
+
+/// The names of all that is in a folder, in no order; none if it is not there. What is no Unicode has
+/// no name here.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn names(folder: &Path) -> Result<Vec<String>, StorageError> {
+    let failed = |source| StorageError::io("read", folder, source);
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let names = entries.map(|entry| Ok(entry.map_err(failed)?.file_name().into_string().ok()));
+    Ok(names.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Removes a file; one that is not there will do.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn remove_file(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the temporary files that writes to `folder` left behind when their process was killed.
+/// To be called only by who has the folder to himself.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn remove_temporary_files(folder: &Path) -> Result<(), StorageError> {
+    for name in names(folder)? {
+        let number = name.strip_suffix(".tmp").and_then(|rest| rest.rsplit_once('.')).map(|(_, number)| number);
+        if name.starts_with('.') && number.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < TEMPORARY_NAMES)) {
+            remove_file(&folder.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// A file that is removed unless it was renamed.
@@ -214,6 +262,18 @@ pub(crate) mod tests {
         assert!(said.contains(path.to_str().unwrap()), "{said}");
         assert_eq!(read_file(&path).unwrap(), b"old");
         assert_eq!(folder.names(), ["a.json"]);
+    }
+
+    #[test]
+    fn what_killed_processes_left_behind_is_removed_and_nothing_else() {
+        let folder = Scratch::new();
+        for name in [".a.json.0.tmp", ".b.17.tmp", "a.json", ".c.tmp", "d.0.tmp", ".e.x.tmp"] {
+            fs::write(folder.path(name), b"x").unwrap();
+        }
+        remove_temporary_files(&folder.path(".")).unwrap();
+        assert_eq!(folder.names(), [".c.tmp", ".e.x.tmp", "a.json", "d.0.tmp"]);
+        remove_file(&folder.path("no")).unwrap();
+        assert!(names(&folder.path("no")).unwrap().is_empty());
     }
 
     #[test]

@@ -7,20 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use safetensors::Dtype;
-use safetensors::tensor::TensorInfo;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{CHUNK_BYTES, HEADER_LIMIT, LENGTH_BYTES, StorageError, replace};
+use super::header::{Entry, Header};
+use super::{CHUNK_BYTES, LENGTH_BYTES, NamedShape, StorageError, replace};
 
 /// Name, shape (outermost first) and elements of a tensor to be saved.
 pub type NamedTensor<'a> = (String, Vec<u64>, &'a [f32]);
-
-/// The header's entry that is not a tensor.
-const METADATA: &str = "__metadata__";
 
 /// Writes tensors as F32, whole or not at all; the same tensors and metadata always make the same
 /// bytes.
@@ -38,12 +34,16 @@ pub fn save_tensors(
 ) -> Result<(), StorageError> {
     let mut sorted: Vec<&NamedTensor<'_>> = tensors.iter().collect();
     sorted.sort_by_key(|(name, _, _)| name);
-    let header = Header::of(&sorted, metadata).map_err(|(tensor, reason)| StorageError::Tensor {
+    let entries: Vec<Entry<'_>> = sorted
+        .iter()
+        .map(|(name, shape, elements)| Entry { name, dtype: Dtype::F32, shape, elements: elements.len() as u64 })
+        .collect();
+    let header = Header::of(&entries, metadata).map_err(|(tensor, reason)| StorageError::Tensor {
         path: path.into(),
         tensor,
         reason,
     })?;
-    let data_bytes = header.tensors.last().map_or(0, |(_, info)| info.data_offsets.1) as u64;
+    let data_bytes = header.data_bytes();
     let header = header.bytes().map_err(|source| StorageError::io("write", path, source))?;
     let header_bytes = header.len() as u64;
     replace(path, LENGTH_BYTES + header_bytes + data_bytes, |file| {
@@ -53,63 +53,10 @@ pub fn save_tensors(
     })
 }
 
-/// A header to be written. Not the crate's own, which has its metadata in an order that changes
-/// from run to run.
-struct Header<'a> {
-    metadata: BTreeMap<&'a str, &'a str>,
-    tensors: Vec<(&'a str, TensorInfo)>,
-}
-
-impl<'a> Header<'a> {
-    /// The header of tensors sorted by name, or a tensor that cannot be written and why.
-    fn of(
-        sorted: &[&'a NamedTensor<'_>],
-        metadata: &'a BTreeMap<String, String>,
-    ) -> Result<Header<'a>, (String, String)> {
-        let mut tensors: Vec<(&str, TensorInfo)> = Vec::with_capacity(sorted.len());
-        let mut offset = 0;
-        for (name, sizes, elements) in sorted {
-            let refuse = |reason: String| Err((name.clone(), reason));
-            if name == METADATA {
-                return refuse("has a name that the format keeps for itself".into());
-            }
-            if tensors.last().is_some_and(|(last, _)| last == name) {
-                return refuse("is given twice".into());
-            }
-            let shape: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
-            let product = shape.as_ref().and_then(|shape| shape.iter().try_fold(1, |a: usize, &b| a.checked_mul(b)));
-            let (Some(shape), true) = (shape, product == Some(elements.len())) else {
-                return refuse(format!("has the shape {sizes:?} and {} elements", elements.len()));
-            };
-            let end = offset + size_of_val(*elements);
-            tensors.push((name, TensorInfo { dtype: Dtype::F32, shape, data_offsets: (offset, end) }));
-            offset = end;
-        }
-        let mut metadata: BTreeMap<&str, &str> = metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        metadata.insert("format", "pt");
-        Ok(Header { metadata, tensors })
-    }
-
-    fn bytes(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec(self)?;
-        bytes.resize(bytes.len().next_multiple_of(8), b' ');
-        if bytes.len() as u64 > HEADER_LIMIT {
-            let reason = format!("names, shapes and metadata take {} bytes of at most {HEADER_LIMIT}", bytes.len());
-            return Err(io::Error::new(ErrorKind::InvalidInput, reason));
-        }
-        Ok(bytes)
-    }
-}
-
-impl Serialize for Header<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(METADATA, &self.metadata)?;
-        for (name, info) in &self.tensors {
-            map.serialize_entry(name, info)?;
-        }
-        map.end()
-    }
+/// Bytes of the file that [`save_tensors`] makes of F32 tensors of these names and shapes; none if no
+/// file can hold them.
+pub fn tensors_bytes(shapes: &[NamedShape], metadata: &BTreeMap<String, String>) -> Option<u64> {
+    Header::file_bytes(shapes.iter().map(|(name, shape)| (name, Dtype::F32, shape)), metadata)
 }
 
 fn write_elements(file: &mut File, elements: &[f32]) -> io::Result<()> {

@@ -12,6 +12,7 @@ pub mod rate;
 mod refuse;
 mod reports;
 mod session;
+mod state;
 mod writer;
 
 use crate::bytes::Bytes;
@@ -29,6 +30,7 @@ pub use programs::{Handles, SampleHandles};
 pub use rate::Schedule;
 pub use reports::{Evaluation, Scaling, StepReport};
 pub use session::{NamedNumbers, Session};
+pub use state::TrainingState;
 pub use writer::{Sampling, Writer};
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.

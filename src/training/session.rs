@@ -32,8 +32,10 @@ pub struct Session {
     pub(super) engine: Box<dyn Engine>,
     pub(super) planned: Planned,
     shape: Shape,
-    plateau: PlateauState,
-    step: u64,
+    pub(super) plateau: PlateauState,
+    pub(super) step: u64,
+    /// What losses are multiplied by, as it was last uploaded.
+    pub(super) canary: f32,
     pending: VecDeque<Pending>,
     /// What was held after the first step, and the most buffers that were held after any.
     first_step: Option<(Held, u64)>,
@@ -69,7 +71,8 @@ impl Session {
 
     fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
         let (shape, plateau) = (Shape::of(&planned.training), PlateauState::default());
-        let mut session = Self { engine, planned, shape, plateau, step: 0, pending: VecDeque::new(), first_step: None };
+        let (pending, canary) = (VecDeque::new(), 0.0);
+        let mut session = Self { engine, planned, shape, plateau, step: 0, canary, pending, first_step: None };
         let seed = session.planned.training.seed;
         let drawn: Vec<Vec<f32>> = session.planned.handles.parameters.iter().map(|p| p.draw(seed)).collect();
         session.set_parameters(&drawn)?;
@@ -194,7 +197,7 @@ impl Session {
         }
         let mut sum = Evaluation::default();
         // Losses are summed on the host, in f64 and by batch, so each batch is scaled by 1.
-        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[1f32]))?;
+        self.scale_losses(1.0)?;
         for batch in batches {
             let rows = training.micro_batch();
             let batch = self.shape.accepted(batch, rows)?;
@@ -331,6 +334,7 @@ impl Session {
         // Without a valid target every loss is zero, and so may the scale be.
         #[allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
         let scale = if count == 0.0 { 0.0 } else { (1.0 / count) as f32 };
+        self.canary = scale;
         self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[scale]))
     }
 

@@ -1,5 +1,6 @@
 //! From the text of a run file to a [`Config`], or to all that is wrong with it.
 
+mod checkpoint;
 mod data;
 mod layers;
 mod model;
@@ -107,8 +108,8 @@ fn config<'t>(table: &'t DeTable<'t>, notes: &mut Notes<'t>) -> Config {
     let data = data::data(&top, notes);
     let train = train::train(&top, data.as_ref(), notes);
     let layers = layers::layers(&top, data.as_ref(), train.carry_state, notes);
-    let budget = budget(&top, notes);
-    Config { seed, data: data.unwrap_or_else(DataConfig::left_out), layers, train, budget }
+    let (checkpoint, budget) = (checkpoint::checkpoint(&top, notes), budget(&top, notes));
+    Config { seed, data: data.unwrap_or_else(DataConfig::left_out), layers, train, checkpoint, budget }
 }
 
 fn budget<'t>(top: &Section<'t>, notes: &mut Notes<'t>) -> BudgetConfig {

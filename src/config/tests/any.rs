@@ -63,7 +63,10 @@ impl Any {
         let (seed, train) = (self.pick(u64::MAX), self.train(&data));
         let layers = self.layers(&data, train.carry_state);
         let memory = self.maybe(|any| Bytes((1 + any.pick(999)) << any.pick(50)));
-        Config { seed, data, layers, train, budget: BudgetConfig { memory } }
+        let every = self.of(&[Every::Never, Every::Steps(1), Every::Steps(u64::MAX), Every::Seconds(3600)]);
+        let every = if self.flag() { every } else { Every::Seconds(self.steps()) };
+        let checkpoint = CheckpointConfig { every, keep: self.count() };
+        Config { seed, data, layers, train, checkpoint, budget: BudgetConfig { memory } }
     }
 
     fn data(&mut self) -> DataConfig {

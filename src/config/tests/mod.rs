@@ -51,8 +51,9 @@ fn the_documented_file_is_the_default_run() {
 #[test]
 fn every_key_has_a_home() {
     let typed = keys::KINDS.into_iter().flat_map(|kind| kind.types).flat_map(|(_, keys)| *keys);
-    for key in
-        typed.chain([keys::TOP, keys::TRAIN, keys::GROUP, keys::BUDGET].concat().iter()).filter(|k| **k != "type")
+    for key in typed
+        .chain([keys::TOP, keys::TRAIN, keys::GROUP, keys::CHECKPOINT, keys::BUDGET].concat().iter())
+        .filter(|k| **k != "type")
     {
         assert!(keys::home(key, None).is_some(), "{key}");
     }
@@ -67,7 +68,7 @@ fn what_is_left_out_has_its_default() {
     expected.train.clip_norm = None;
     expected.budget.memory = None;
     assert_eq!(read(layers), expected);
-    let empty_tables = format!("{layers}[data]\n[train]\n[budget]\n");
+    let empty_tables = format!("{layers}[data]\n[train]\n[checkpoint]\n[budget]\n");
     assert_eq!(read(&empty_tables), expected);
 }
 

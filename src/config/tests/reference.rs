@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::keys::{BUDGET, GROUP, KINDS, TOP, TRAIN};
+use super::super::keys::{BUDGET, CHECKPOINT, GROUP, KINDS, TOP, TRAIN};
 use super::super::*;
 
 /// A table of the file, with its `#` taken away if it is an alternative.
@@ -98,7 +98,7 @@ fn it_names_every_key_of_every_type_and_no_other() {
             assert!(left.is_empty(), "{head} {word}: {left:?}");
         }
     }
-    let plain = [("[train]", TRAIN), ("[[train.group]]", GROUP), ("[budget]", BUDGET)];
+    let plain = [("[train]", TRAIN), ("[[train.group]]", GROUP), ("[checkpoint]", CHECKPOINT), ("[budget]", BUDGET)];
     for (head, keys) in plain {
         let named = &found[&(head.to_owned(), None)];
         let is_table = |key: &str| ["loss", "optimizer", "schedule", "group"].contains(&key);
@@ -106,7 +106,7 @@ fn it_names_every_key_of_every_type_and_no_other() {
             assert!(named.contains(*key), "{head} {key}");
         }
     }
-    assert_eq!(TOP.len(), 5, "seed, which the file begins with, and tables");
+    assert_eq!(TOP.len(), 6, "seed, which the file begins with, and tables");
 }
 
 #[test]

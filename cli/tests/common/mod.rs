@@ -1,0 +1,100 @@
+//! What the tests of the program share: a folder of its own for each, and the program run in it.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// A small model on a small text, so that a run is a matter of a second.
+pub(crate) const RUN: &str = r#"
+[data]
+text = "text.txt"
+[[layer]]
+type = "embedding"
+size = 4
+[[layer]]
+type = "rnn"
+hidden_size = 8
+[[layer]]
+type = "linear"
+[train]
+batch = 4
+window = 5
+accumulate = 2
+steps = 7
+report_every = 2
+"#;
+
+/// A folder of its own for a test, removed with all that is in it.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("plimsoll-cli-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// One with `RUN` and its text in it.
+    pub(crate) fn with_run() -> Self {
+        let scratch = Self::new();
+        scratch.write("run.toml", RUN);
+        scratch.write("text.txt", &"the quick brown fox jumps over the lazy dog\n".repeat(12));
+        scratch
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.read(name)).unwrap()
+    }
+
+    /// The program, to be run in this folder.
+    pub(crate) fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        command.args(args.split_whitespace()).current_dir(&self.0);
+        command
+    }
+
+    /// What the program prints when it exits with `code`.
+    pub(crate) fn run(&self, args: &str, code: i32) -> String {
+        printed(&mut self.command(args), code)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What `command` prints, and what it complains of, when it exits with `code`.
+pub(crate) fn printed(command: &mut Command, code: i32) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert_eq!(status.code(), Some(code), "{command:?}\n{text}");
+    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
+    text
+}
+
+pub(crate) fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+}
