@@ -75,12 +75,13 @@ def versions(results):
 
 
 def plans(results):
-    lines = ["| | planned, MiB | dispatches a step | start, ms |", "|---|---|---|---|"]
+    """What libraries that plan a step say of it."""
+    lines = ["| | library | planned, MiB | dispatches a step | start, ms |", "|---|---|---|---|---|"]
     for workload, libraries in results["workloads"].items():
-        own = libraries.get("plimsoll", {})
-        if "memory_bytes" in own:
-            planned, start = own["memory_bytes"] / 2**20, number(own["start_ms"])
-            lines.append(f"| {workload.upper()} | {planned:.1f} | {own['dispatches']} | {start} |")
+        for name, one in libraries.items():
+            if "memory_bytes" in one:
+                cells = [f"{one['memory_bytes'] / 2**20:.1f}", str(one["dispatches"]), number(one["start_ms"])]
+                lines.append(f"| {workload.upper()} | {called(name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

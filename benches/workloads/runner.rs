@@ -2,7 +2,7 @@
 //! processors, its dispatches, the bytes planned, and what the first step took.
 //!
 //! ```text
-//! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'report_every = 20'
+//! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'storage = "f16"'
 //! ```
 
 #[path = "../common/clock.rs"]
