@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test adapters examples fashion words smoke bench lint docs golden clean
+.PHONY: help setup demo test adapters examples fashion words smoke bench peers lint docs golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,10 @@ smoke: setup ## Run every bench once, without measuring
 
 bench: setup ## Measure products, recurrent windows, training steps, and planning; takes half an hour
 	$(CARGO) bench
+
+peers: setup ## Train beside other libraries (PEERS='--rounds 3 --only w3 pytorch'); builds them first, for an hour
+	$(PYTHON) benches/peers/setup.py
+	$(PYTHON) benches/peers/compare.py $(PEERS)
 
 lint: ## Check the format, and let clippy deny warnings
 	$(CARGO) fmt --all --check

@@ -1,4 +1,4 @@
-//! A training step of each workload, and of the default run. An element is a row, or a predicted
+//! A training step of each workload, stored in f32 and in f16, and of the default run. An element is a row, or a predicted
 //! character.
 //!
 //! Steps are submitted as in training, without waiting for each, and each measurement ends by waiting
@@ -36,13 +36,16 @@ fn main() {
             println!("workloads: on {}, {}", device.target().name, device.target().driver);
             let mut group = criterion.benchmark_group("training step");
             group.sampling_mode(SamplingMode::Flat);
-            for name in NAMES.into_iter().chain(["default run"]) {
+            let stored = NAMES.iter().flat_map(|name| ["f32", "f16"].map(|storage| (*name, storage)));
+            for (name, storage) in stored.chain([("default run", "f32")]) {
                 let workload = match name {
                     "default run" => default_run(),
-                    name => Workload::read(name, "").expect("the workload can be read"),
+                    name => {
+                        Workload::read(name, &format!("storage = \"{storage}\"")).expect("the workload can be read")
+                    }
                 };
                 let rows = workload.training.batch * workload.training.window;
-                bench(&mut group, name, (rows.into(), "rows"), || {
+                bench(&mut group, &format!("{name}, {storage}"), (rows.into(), "rows"), || {
                     let mut session = Session::new(&workload.training, &device).expect("the workload fits");
                     let mut batches = workload.batches.iter().cycle();
                     move |steps| {

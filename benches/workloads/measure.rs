@@ -23,10 +23,17 @@ pub(crate) trait Trainee {
 /// Steps that are begun before one is waited for take about so long together.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// Measurements, at least.
-const FEWEST: usize = 3;
+const FEWEST: usize = 2;
 
-/// Trains for about `seconds` seconds once it is warm, and tells what a step took.
-pub(crate) fn measure(trainee: &mut dyn Trainee, seconds: f64) -> Result<Value, Box<dyn Error>> {
+/// Warms `trainee` up and measures it for about `seconds` seconds: once, or, if it `waits`, once for each
+/// line that comes in, so that others can have their turns between. Each measurement is a line of JSON
+/// with what is known `about` it.
+pub(crate) fn measure(
+    trainee: &mut dyn Trainee,
+    mut about: Value,
+    seconds: f64,
+    waits: bool,
+) -> Result<(), Box<dyn Error>> {
     let (first, first_loss) = steps(trainee, 1)?;
     let warm = Clock::start();
     let (mut one, mut warmed) = (steps(trainee, 1)?.0.wall, 1);
@@ -34,11 +41,29 @@ pub(crate) fn measure(trainee: &mut dyn Trainee, seconds: f64) -> Result<Value, 
         one = one.min(steps(trainee, 1)?.0.wall);
         warmed += 1;
     }
+    about["first_step_ms"] = json!(ms(first.wall, 1));
+    about["first_loss"] = json!(first_loss);
+    about["warm_step_ms"] = json!(ms(one, 1));
+    about["peak_resident_bytes"] = json!(peak_resident_bytes());
+    if !waits {
+        println!("{}", sample(trainee, about, one, seconds)?);
+        return Ok(());
+    }
+    println!("{about}");
+    for line in std::io::stdin().lines() {
+        line?;
+        println!("{}", sample(trainee, about.clone(), one, seconds)?);
+    }
+    Ok(())
+}
+
+/// One measurement of steps that take about `one` each.
+fn sample(trainee: &mut dyn Trainee, about: Value, one: Duration, seconds: f64) -> Result<Value, Box<dyn Error>> {
     let together = (AT_ONCE.as_secs_f64() / one.as_secs_f64().max(1e-6)).clamp(1.0, 1000.0).floor();
     // At most a thousand.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let together = together as u64;
-    let (mut samples, mut last_loss) = (Vec::new(), first_loss);
+    let (mut samples, mut last_loss) = (Vec::new(), f32::NAN);
     let clock = Clock::start();
     while samples.len() < FEWEST || clock.spent().wall.as_secs_f64() < seconds {
         let (spent, loss) = steps(trainee, together)?;
@@ -47,17 +72,15 @@ pub(crate) fn measure(trainee: &mut dyn Trainee, seconds: f64) -> Result<Value, 
     }
     let of = |pick: fn(&Spent) -> Duration| sorted(samples.iter().map(|s| ms(pick(s), together)).collect());
     let (wall, cpu) = (of(|s| s.wall), of(|s| s.cpu));
-    Ok(json!({
-        "steps": 1 + warmed + together * samples.len() as u64,
-        "wall_ms": wall[wall.len() / 2],
-        "wall_ms_best": wall[0],
-        "cpu_ms": cpu[cpu.len() / 2],
-        "cpu_ms_best": cpu[0],
-        "first_step_ms": ms(first.wall, 1),
-        "first_loss": first_loss,
-        "last_loss": last_loss,
-        "peak_resident_bytes": peak_resident_bytes(),
-    }))
+    let mut line = about;
+    line["steps"] = json!(together * samples.len() as u64);
+    line["wall_ms"] = json!(wall[wall.len() / 2]);
+    line["wall_ms_best"] = json!(wall[0]);
+    line["cpu_ms"] = json!(cpu[cpu.len() / 2]);
+    line["cpu_ms_best"] = json!(cpu[0]);
+    line["last_loss"] = json!(last_loss);
+    line["peak_resident_bytes"] = json!(peak_resident_bytes());
+    Ok(line)
 }
 
 fn steps(trainee: &mut dyn Trainee, count: u64) -> Result<(Spent, f32), Box<dyn Error>> {

@@ -2,7 +2,7 @@
 //! processors, its dispatches, the bytes planned, and what the first step took.
 //!
 //! ```text
-//! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'report_every = 20'
+//! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'storage = "f16"'
 //! ```
 
 #[path = "../common/clock.rs"]
@@ -49,19 +49,21 @@ struct Asked {
     names: Vec<String>,
     seconds: f64,
     settings: String,
+    waits: bool,
 }
 
 fn asked() -> Result<Asked, Box<dyn Error>> {
-    let mut asked = Asked { names: Vec::new(), seconds: 3.0, settings: String::new() };
+    let mut asked = Asked { names: Vec::new(), seconds: 3.0, settings: String::new(), waits: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
         match &argument[..] {
             "--seconds" => asked.seconds = value()?.parse()?,
             "--train" => asked.settings = format!("{}{}\n", asked.settings, value()?),
+            "--wait" => asked.waits = true,
             name if NAMES.contains(&name) => asked.names.push(name.to_owned()),
             _ => {
-                let usage = "[--seconds S] [--train 'KEY = VALUE']";
+                let usage = "[--seconds S] [--train 'KEY = VALUE'] [--wait]";
                 return Err(format!("`{argument}` is none of {} {usage}", NAMES.join(" ")).into());
             }
         }
@@ -88,17 +90,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let (planned_bytes, dispatches) = (plan.planned_bytes(), first + (accumulate - 1) * next + update);
         let mut trained = Trained { session, workload, begun: 0, loss: None };
-        let mut line = measure(&mut trained, asked.seconds)?;
-        line["peer"] = json!("plimsoll");
-        line["version"] = json!(env!("CARGO_PKG_VERSION"));
-        line["workload"] = json!(name);
-        line["settings"] = json!(asked.settings.trim());
-        line["adapter"] = json!(device.target().name);
-        line["driver"] = json!(device.target().driver);
-        line["start_ms"] = json!(ms(start.wall, 1));
-        line["memory_bytes"] = json!(planned_bytes);
-        line["dispatches"] = json!(dispatches);
-        println!("{line}");
+        let about = json!({
+            "peer": "plimsoll",
+            "version": env!("CARGO_PKG_VERSION"),
+            "workload": name,
+            "settings": asked.settings.trim(),
+            "adapter": device.target().name,
+            "driver": device.target().driver,
+            "start_ms": ms(start.wall, 1),
+            "memory_bytes": planned_bytes,
+            "dispatches": dispatches,
+        });
+        measure(&mut trained, about, asked.seconds, asked.waits)?;
     }
     Ok(())
 }
