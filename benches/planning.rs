@@ -3,11 +3,13 @@
 //! An element is a value: an interval to place, or a tensor of the graph.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use plimsoll::config::Config;
-use plimsoll::plan::place::{Interval, place};
+use plimsoll::data::buffers;
+use plimsoll::plan::place::{Interval, Packer, place};
 use plimsoll::random::{Purpose, Stream};
 use plimsoll::run::Run;
 use plimsoll::{Model, Optimizer, Target, Task, Training};
@@ -28,6 +30,13 @@ fn intervals(count: u32) -> Vec<Interval> {
     };
     (0..count).map(interval).collect()
 }
+
+/// Hard cases, and the effort to spend on them.
+const HARD: [(&str, &str, u64); 3] = [
+    ("A", include_str!("../tests/data/minimalloc/A.1048576.csv"), 20_000),
+    ("C", include_str!("../tests/data/minimalloc/C.1048576.csv"), 20_000),
+    ("D", include_str!("../tests/data/minimalloc/D.1048576.csv"), 500_000),
+];
 
 /// A perceptron of so many layers that its graph has about `values` values.
 fn perceptron(values: u32) -> Training {
@@ -55,6 +64,24 @@ fn main() {
         group.throughput(Throughput::Elements(count.into()));
         group.bench_with_input(BenchmarkId::from_parameter(count), &intervals, |bencher, intervals| {
             bencher.iter(|| place(black_box(intervals), target.align()));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("packing");
+    for (name, text, effort) in HARD {
+        let intervals = buffers::parse(text.as_bytes(), Path::new(name)).expect("it is as published").intervals;
+        let packed = |intervals: &[Interval]| {
+            let mut packer = Packer::new(intervals, 1);
+            packer.improve(effort);
+            packer.packing()
+        };
+        let packing = packed(&intervals);
+        let times = packing.arena_bytes as f64 / packing.lower_bound_bytes as f64;
+        println!("packing {name}, {} values: {times:.4} times the lower bound", intervals.len());
+        group.throughput(Throughput::Elements(intervals.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &intervals, |bencher, intervals| {
+            bencher.iter(|| packed(black_box(intervals)));
         });
     }
     group.finish();

@@ -5,6 +5,7 @@ use crate::data::DataError;
 use crate::device::AdapterError;
 use crate::engine::EngineError;
 use crate::nn::LayerError;
+use crate::plan::place::Clash;
 use crate::plan::replay::Fault;
 use crate::refusal::Refusal;
 use crate::storage::{StorageError, no_such_file};
@@ -48,6 +49,9 @@ pub enum Error {
     /// The plan contradicts itself; a fault of Plimsoll's, found before anything was allocated.
     #[error("the plan is wrong, which is a fault of Plimsoll's; please report it: {0}")]
     Fault(#[from] Fault),
+    /// A packing contradicts itself; a fault of Plimsoll's, found before it was shown.
+    #[error("the packing is wrong, which is a fault of Plimsoll's; please report it: {0}")]
+    Clash(#[from] Clash),
 }
 
 /// What kind of thing went wrong, for exit codes.
@@ -84,7 +88,7 @@ impl Error {
             Error::Refused(_) => ErrorKind::Refused,
             Error::Adapter(_) | Error::Engine(_) => ErrorKind::Device,
             Error::Storage(_) => ErrorKind::Storage,
-            Error::Fault(_) => ErrorKind::Internal,
+            Error::Fault(_) | Error::Clash(_) => ErrorKind::Internal,
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Purpose {
     Data = 4,
     /// Which elements dropout zeroes.
     Dropout = 5,
+    /// Which of many ways to pack memory is tried.
+    Packing = 6,
 }
 
 /// All there is to know of a [`Stream`]; a stream made of it goes on where the other was.

@@ -1,6 +1,8 @@
 //! What can be asked on the command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use plimsoll::bytes::Bytes;
@@ -52,6 +54,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Adapters(AdaptersArgs),
     Plan(PlanArgs),
+    Pack(PackArgs),
     Train(TrainArgs),
     Sample(SampleArgs),
     Config(ConfigArgs),
@@ -116,6 +119,63 @@ pub(crate) struct PlanArgs {
     /// Also draw the plan: memory over the steps, every value where it lies
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+/// Packs buffers of known lifetimes into as little memory as it finds.
+///
+/// Reads minimalloc's CSV: a line for each buffer, with the columns `id` (or `buffer`, `buffer_id`), `lower` (or
+/// `begin`, `start`), `upper`, `size`, and perhaps `alignment`. A buffer is alive from `lower` up to but not at
+/// `upper`; a column named `end` in place of `upper` has its last moment. A column `offset` is checked and not used.
+///
+/// Gets better with time and never worse. Stops when the packing is proved to be the smallest, when it fits --capacity,
+/// or when the time is up. No two buffers that are alive at once share a byte: that is checked anew before anything is
+/// shown or written.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll pack buffers.csv
+  plimsoll pack buffers.csv --capacity 1MiB --out packed.csv
+  plimsoll pack buffers.csv --time 500ms --json
+  plimsoll pack buffers.csv --effort 1000000    the same packing on every machine
+
+{EXIT_CODES}
+`pack` exits with 3 if what it found exceeds --capacity; its last line says whether any packing could fit."))]
+pub(crate) struct PackArgs {
+    /// The buffers
+    #[arg(value_name = "FILE.csv")]
+    pub(crate) file: PathBuf,
+    /// Memory there is, such as 1MiB or 1048576; whatever fits is good enough
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) capacity: Option<Bytes>,
+    /// How long it may take, such as 10s, 500ms or 2min
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) time: Time,
+    /// Stop after this effort instead of after a time; a unit is about a microsecond
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    pub(crate) effort: Option<u64>,
+    /// Write the file here, with a column `offset`
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A length of time as people write it.
+#[derive(Clone, Copy)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3600.0)];
+        let refuse = || format!("`{text}` is no length of time; wanted one such as 10s, 500ms, 2min or 1h");
+        let split = |(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds));
+        let (number, seconds) = UNITS.into_iter().find_map(split).ok_or_else(refuse)?;
+        let number: f64 = number.trim().parse().map_err(|_| refuse())?;
+        Duration::try_from_secs_f64(number * seconds).map(Time).map_err(|_| refuse())
+    }
 }
 
 /// Trains a run, and saves what came of it.

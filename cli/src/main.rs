@@ -5,6 +5,7 @@ mod adapters;
 mod args;
 mod environment;
 mod output;
+mod pack;
 mod plan;
 mod progress;
 mod sample;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     // A panic is a fault of Plimsoll's. It is told as an error like any other, without a backtrace.
     set_hook(Box::new(|info| tell(&format!("a fault of Plimsoll's, please report it: {info}"))));
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Plan(_) | Command::Config(_)) {
+    if !matches!(cli.command, Command::Plan(_) | Command::Pack(_) | Command::Config(_)) {
         environment::start_over_as_drivers_need();
     }
     match catch_unwind(|| answer(&cli.command)) {
@@ -38,6 +39,7 @@ fn answer(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Adapters(args) => adapters::adapters(args),
         Command::Plan(args) => plan::plan(args),
+        Command::Pack(args) => pack::pack(args),
         Command::Train(args) => train::train(args),
         Command::Sample(args) => sample::sample(args),
         Command::Config(args) => output::say(if args.default { Config::DEFAULT_FILE } else { Config::REFERENCE }),

@@ -191,7 +191,7 @@ fn check_count(file: &str, wanted: &Wanted) -> Result<(), DataError> {
 }
 
 /// What the parser refused.
-fn refused(path: &Path, error: ::csv::Error) -> DataError {
+pub(super) fn refused(path: &Path, error: ::csv::Error) -> DataError {
     use ::csv::ErrorKind;
     let name = path.display().to_string();
     let line = error.position().map_or_else(String::new, |at| format!("line {}", at.line()));

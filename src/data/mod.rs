@@ -10,6 +10,7 @@
 //! A target that is `IGNORE` (ids) or NaN (numbers) teaches nothing: neither loss nor gradient.
 
 pub mod arrays;
+pub mod buffers;
 pub mod csv;
 pub mod idx;
 pub mod mnist;

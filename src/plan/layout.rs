@@ -92,7 +92,12 @@ fn pack_into(
     let mut heights = Vec::new();
     for part in 0..count {
         let members: Vec<usize> = by_size.iter().copied().skip(part).step_by(count).collect();
-        let packing = place(&members.iter().map(|&i| intervals[i]).collect::<Vec<_>>(), align);
+        let members_intervals: Vec<Interval> = members.iter().map(|&i| intervals[i]).collect();
+        // What cannot fit is not searched for.
+        if lower_bound(&members_intervals, align).0 > limit {
+            return None;
+        }
+        let packing = place(&members_intervals, align);
         if packing.arena_bytes > limit {
             return None;
         }
