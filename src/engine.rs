@@ -51,6 +51,12 @@ pub trait Engine {
     /// Runs a program, by its position in the schedule, on the `copy`-th copies of its slots.
     fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError>;
 
+    /// The same, with the nanoseconds of each of its dispatches; `None` where nothing tells them.
+    fn profile(&mut self, program: usize, copy: u32) -> Result<Option<Vec<f64>>, EngineError> {
+        self.run(program, copy)?;
+        Ok(None)
+    }
+
     /// Has the content of `slot`, as it is now, appear among the results.
     fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError>;
 

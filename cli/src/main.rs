@@ -3,6 +3,7 @@
 
 mod adapters;
 mod args;
+mod bench;
 mod environment;
 mod output;
 mod pack;
@@ -40,6 +41,7 @@ fn answer(command: &Command) -> Result<(), Failure> {
         Command::Adapters(args) => adapters::adapters(args),
         Command::Plan(args) => plan::plan(args),
         Command::Pack(args) => pack::pack(args),
+        Command::Bench(args) => bench::bench(args),
         Command::Train(args) => train::train(args),
         Command::Sample(args) => sample::sample(args),
         Command::Config(args) => output::say(if args.default { Config::DEFAULT_FILE } else { Config::REFERENCE }),

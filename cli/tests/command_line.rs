@@ -32,6 +32,21 @@ fn a_plan_as_json_has_what_is_promised() {
 }
 
 #[test]
+fn a_bench_says_what_a_step_takes_and_saves_nothing() {
+    let scratch = Scratch::with_run();
+    let text = scratch.run("bench run.toml --seconds 50ms", 0);
+    assert_has(&text, &["a step", "processor time", "recording it", "the first step", "predictions a second"]);
+    let measured: Value = serde_json::from_str(&scratch.run("bench run.toml --seconds 50ms --json", 0)).unwrap();
+    let number = |key: &str| measured[key].as_f64().unwrap_or_else(|| panic!("{key} is no number in {measured}"));
+    assert!(0.0 < number("least_wall_ms") && number("least_wall_ms") <= number("wall_ms"), "{measured}");
+    assert!(number("recording_ms") < number("first_step_ms") && number("steps") >= 3.0, "{measured}");
+    let ops = measured["ops"].as_array().unwrap();
+    let dispatches: f64 = ops.iter().map(|op| op["dispatches"].as_f64().unwrap()).sum();
+    assert!(ops.is_empty() || dispatches == number("dispatches_per_step"), "{measured}");
+    assert!(!scratch.path("runs").exists(), "a bench leaves nothing behind");
+}
+
+#[test]
 fn a_refusal_lists_what_is_exceeded_and_what_would_fit_and_exits_with_3() {
     let scratch = Scratch::with_run();
     // What the weights and their like take leaves room for a smaller batch only.

@@ -208,7 +208,10 @@ impl Adapter {
 
     /// Opens the adapter with the limits it has, not WebGPU's defaults.
     pub fn open(&self) -> Result<Device, AdapterError> {
-        let useful = wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+        let useful = wgpu::Features::IMMEDIATES
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY;
         let description = wgpu::DeviceDescriptor {
             label: Some("plimsoll"),
             required_features: self.adapter.features() & useful,

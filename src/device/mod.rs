@@ -4,6 +4,7 @@ mod adapters;
 mod heaps;
 mod ledger;
 mod pipelines;
+mod profile;
 mod rings;
 mod run;
 

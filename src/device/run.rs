@@ -106,23 +106,39 @@ impl DeviceEngine {
         })
     }
 
+    /// The device that the plan lies on.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Records one dispatch and all that it needs.
+    pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass, step: usize, copy: u32) {
+        pass.set_pipeline(self.pipelines.of(step).1);
+        self.dispatch_bound(pass, step, copy);
+    }
+
     fn dispatch_all(&self, pass: &mut wgpu::ComputePass, program: usize, copy: u32) {
         let mut set = None;
         for index in self.plan.schedule.programs[program].steps.clone() {
-            let dispatch = &self.plan.schedule.steps[index].dispatch;
             let (number, pipeline) = self.pipelines.of(index);
             if set != Some(number) {
                 pass.set_pipeline(pipeline);
                 set = Some(number);
             }
-            let groups = &self.bind_groups[index];
-            pass.set_bind_group(0, &groups[(copy as usize).min(groups.len() - 1)], &[]);
-            if !dispatch.params.is_empty() {
-                pass.set_immediates(0, &dispatch.params);
-            }
-            let [x, y, z] = dispatch.groups;
-            pass.dispatch_workgroups(x, y, z);
+            self.dispatch_bound(pass, index, copy);
         }
+    }
+
+    /// Records a dispatch whose pipeline is set.
+    fn dispatch_bound(&self, pass: &mut wgpu::ComputePass, step: usize, copy: u32) {
+        let dispatch = &self.plan.schedule.steps[step].dispatch;
+        let groups = &self.bind_groups[step];
+        pass.set_bind_group(0, &groups[(copy as usize).min(groups.len() - 1)], &[]);
+        if !dispatch.params.is_empty() {
+            pass.set_immediates(0, &dispatch.params);
+        }
+        let [x, y, z] = dispatch.groups;
+        pass.dispatch_workgroups(x, y, z);
     }
 
     fn encode(&self, commands: &[Command]) -> wgpu::CommandBuffer {
@@ -191,6 +207,10 @@ impl Engine for DeviceEngine {
     fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError> {
         self.recorded.push(Command::Run { program, copy });
         Ok(())
+    }
+
+    fn profile(&mut self, program: usize, copy: u32) -> Result<Option<Vec<f64>>, EngineError> {
+        self.time_each(program, copy)
     }
 
     fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError> {

@@ -49,6 +49,12 @@ pub trait Rule {
         None
     }
 
+    /// Additions and multiplications of its products, of which nearly all arithmetic consists; 0 of an op that
+    /// has none.
+    fn flops(&self, _inputs: &[TensorType]) -> u64 {
+        0
+    }
+
     /// Operands whose kernels can have them in halves: groups of which all are, or none.
     ///
     /// An operand in no group is always stored as its type says. What sums over a batch is in none, so that

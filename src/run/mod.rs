@@ -25,6 +25,7 @@
 //! # Ok::<(), plimsoll::error::Error>(())
 //! ```
 
+mod bench;
 pub mod checkpoint;
 mod disk;
 mod files;
@@ -45,6 +46,7 @@ use crate::target::Target;
 use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
 use crate::training::{Planned, Session, Training};
 
+pub use bench::{BenchReport, Peaks};
 pub use disk::DiskUse;
 pub use files::{Folder, Saved};
 pub use learn::{Learner, Open, Watcher};

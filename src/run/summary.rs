@@ -195,7 +195,7 @@ impl Summary {
 
 /// Seconds that this process has spent on processors, all threads and the system included, as
 /// Linux tells: fields 14 and 15 of `/proc/self/stat`, in hundredths.
-fn cpu_seconds() -> Option<f64> {
+pub(super) fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is the program's name in brackets and may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;

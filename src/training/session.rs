@@ -20,6 +20,9 @@ use super::{Evaluation, Planned, Scaling, StepReport, Training};
 /// A parameter's name, shape and numbers.
 pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
 
+/// How a program of an update is carried out on the copies of a micro-step.
+pub(super) type Carry<'a> = dyn FnMut(&mut Session, &'static str, u32) -> Result<(), Error> + 'a;
+
 /// What is known of a step before the device has answered.
 struct Pending {
     step: u64,
@@ -124,6 +127,13 @@ impl Session {
     /// # Errors
     /// A batch that is not what the plan is for; device errors.
     pub fn step(&mut self, batch: &Batch) -> Result<Vec<StepReport>, Error> {
+        self.update(batch, &mut |session, program, copy| session.run(program, copy))?;
+        let every = u64::from(self.planned.training.report_every);
+        if self.step.is_multiple_of(every) { self.reports(false) } else { Ok(Vec::new()) }
+    }
+
+    /// One update from one batch, whose programs `run` carries out.
+    pub(super) fn update(&mut self, batch: &Batch, run: &mut Carry) -> Result<(), Error> {
         let training = self.planned.training.clone();
         if !training.learn {
             return Err(Error::Input("this run was planned without learning".into()));
@@ -138,9 +148,9 @@ impl Session {
         for group in 0..training.accumulate {
             let part = self.shape.group(&batch, training.batch, group, training.accumulate);
             self.feed(&part, group * training.micro_batch())?;
-            self.run(if group == 0 { "first" } else { "next" }, group)?;
+            run(self, if group == 0 { "first" } else { "next" }, group)?;
         }
-        self.run("update", 0)?;
+        run(self, "update", 0)?;
         self.engine.read(self.planned.handles.loss, 0)?;
         self.engine.read(self.planned.handles.norm, 0)?;
         if let Some(scaler) = self.planned.handles.scaler {
@@ -153,7 +163,7 @@ impl Session {
             let (_, most) = self.first_step.get_or_insert((now, now.buffers));
             *most = now.buffers.max(*most);
         }
-        if self.step.is_multiple_of(training.report_every.into()) { self.reports(false) } else { Ok(Vec::new()) }
+        Ok(())
     }
 
     /// Waits for every step and returns the reports not returned yet.

@@ -155,6 +155,11 @@ impl Rule for Matmul {
         plain.then(|| Matmul { accumulate: true, ..self.clone() }.into())
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        let extents = self.extents(&inputs[0], &inputs[1]).unwrap_or_default();
+        extents.into_iter().fold(2, u64::saturating_mul)
+    }
+
     fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
         let mut groups = vec![vec![Operand::Input(0)], vec![Operand::Input(1)]];
         // What sums over rows is the gradient of a weight.

@@ -125,6 +125,10 @@ impl Rule for Elman {
         vec![InPlace::must(0, 0)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        products(&inputs[0], &inputs[2])
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0), Operand::Output(1)]]
     }

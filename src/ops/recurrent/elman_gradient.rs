@@ -161,6 +161,10 @@ impl Rule for ElmanGradient {
         [InPlace::must(0, 0)].into_iter().chain(carry).collect()
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        products(&inputs[0], &inputs[2])
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // The gradient of the first state is a sum, and stays in full.
         vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0)]]

@@ -132,6 +132,10 @@ impl Rule for GruGradient {
         vec![InPlace::must(0, 1), InPlace::must(1, 2), InPlace::must(2, 6)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        products(&inputs[0], &inputs[5])
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // What is carried from step to step is a sum, and stays in full.
         vec![[0, 1, 2, 3, 4].map(Operand::Input).into_iter().chain([0, 1].map(Operand::Output)).collect()]

@@ -244,6 +244,10 @@ impl Rule for GruResetBefore {
         vec![InPlace::must(1, 0)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        super::products(&inputs[0], &inputs[2])
+    }
+
     fn specimens() -> Vec<Specimen> {
         let of = |bias: bool, lengths: &[u32], reverse: bool, [t, b, h]: [u32; 3]| {
             let ended = !lengths.is_empty();

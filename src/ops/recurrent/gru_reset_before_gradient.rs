@@ -145,6 +145,10 @@ impl Rule for GruResetBeforeGradient {
         vec![InPlace::must(0, 1), InPlace::must(1, 0), InPlace::must(2, 5)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        super::products(&inputs[1], &inputs[4])
+    }
+
     fn specimens() -> Vec<Specimen> {
         let of = |lengths: &[u32], reverse: bool, [t, b, h]: [u32; 3]| {
             let shapes: [&[u32]; 7] =
@@ -221,6 +225,11 @@ impl Rule for GruResetBeforeWeightGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| GruResetBeforeWeightGradient { accumulate: true, ..self.clone() }.into())
+    }
+
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        let (rows, width) = inputs[0].as_matrix();
+        [rows, width, inputs[2].as_matrix().1].into_iter().fold(2, u64::saturating_mul)
     }
 
     fn specimens() -> Vec<Specimen> {

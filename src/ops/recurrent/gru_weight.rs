@@ -92,6 +92,11 @@ impl Rule for GruWeightGradient {
         (!self.accumulate).then(|| Self { accumulate: true, ..self.clone() }.into())
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        let (rows, width) = inputs[0].as_matrix();
+        [rows, width, inputs[2].as_matrix().1].into_iter().fold(2, u64::saturating_mul)
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         vec![vec![Operand::Input(0)], vec![Operand::Input(1)], vec![Operand::Input(2), Operand::Input(3)]]
     }

@@ -134,6 +134,10 @@ impl Rule for Lstm {
         vec![InPlace::must(2, 0)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        products(&inputs[0], &inputs[2])
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         let kept = [Operand::Input(0), Operand::Input(1)].into_iter().chain([0, 1, 2, 3].map(Operand::Output));
         vec![kept.collect()]

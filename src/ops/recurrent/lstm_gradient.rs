@@ -135,6 +135,10 @@ impl Rule for LstmGradient {
         vec![InPlace::must(0, 1), InPlace::must(1, 5)]
     }
 
+    fn flops(&self, inputs: &[TensorType]) -> u64 {
+        products(&inputs[0], &inputs[4])
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // What is carried from step to step is a sum, and stays in full.
         vec![[0, 1, 2, 3].map(Operand::Input).into_iter().chain([Operand::Output(0)]).collect()]

@@ -215,6 +215,11 @@ fn specimen(
     }
 }
 
+/// Additions and multiplications of a product with the weight for each row of each timestep of `sequence`.
+fn products(sequence: &TensorType, weight: &TensorType) -> u64 {
+    sequence.as_matrix().0.saturating_mul(weight.len()).saturating_mul(2)
+}
+
 /// The gradient of output `i`, zeros of this shape where none flows.
 fn slope_or_zeros(slope: &Slope, i: usize, of: &TensorType, out: &mut dyn Emit) -> ValueId {
     slope.outputs[i].unwrap_or_else(|| out.emit_one(Fill { value: 0.0, shape: of.shape.clone() }, &[]))

@@ -1,0 +1,198 @@
+//! Where the time of a run's steps goes, measured: on the wall, on processors, and op by op by the
+//! device's clock, beside what a product and a sum of this device reach.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::summary::cpu_seconds;
+use super::{Batches, Run};
+use crate::device::{Device, DeviceEngine};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::graph::{Graph, Role};
+use crate::ops::{Binary, Layout, Matmul, Op, ShapeError};
+use crate::plan::{Plan, Staging};
+use crate::tensor::TensorType;
+use crate::training::{OpTime, Session};
+
+/// Updates of which the fastest is taken, op by op.
+const PROFILES: usize = 3;
+/// Fewest updates that are timed, whatever the time they take.
+const FEWEST: usize = 3;
+/// Rows and columns of the product that is probed.
+const PRODUCT: u32 = 512;
+/// Elements of the sum that is probed, of which two are read and one written each.
+const SUM: u32 = 1 << 21;
+/// Runs of each probe, of which the fastest counts.
+const PROBES: usize = 5;
+
+/// What steps of a run take. The JSON's fields are kept stable; new ones may be added.
+#[derive(Clone, Debug, Serialize)]
+pub struct BenchReport {
+    /// Of Plimsoll.
+    pub version: &'static str,
+    /// The device.
+    pub adapter: String,
+    /// Its driver.
+    pub driver: String,
+    /// Updates timed.
+    pub steps: usize,
+    /// Dispatches of one.
+    pub dispatches_per_step: usize,
+    /// What the first took, kernels compiled.
+    pub first_step_ms: f64,
+    /// The median on the wall.
+    pub wall_ms: f64,
+    /// The least on the wall.
+    pub least_wall_ms: f64,
+    /// The mean on all processors, where the system tells; a software adapter computes on them.
+    pub cpu_ms: Option<f64>,
+    /// The mean on the wall until a step is recorded and handed over, should the device be free.
+    pub recording_ms: f64,
+    /// Units predicted a second, by the median.
+    pub tokens_per_second: f64,
+    /// What the device reaches, where it has a clock.
+    pub peaks: Option<Peaks>,
+    /// Op by op, the longest first; none where the device has no clock.
+    pub ops: Vec<OpTime>,
+}
+
+/// What a device reaches with these kernels.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Peaks {
+    /// Of a product of 512 rows and columns, in 10^9 a second.
+    pub gflops: f64,
+    /// Of a sum of two tensors of 8 MiB, in 10^9 bytes a second.
+    pub gigabytes: f64,
+}
+
+impl BenchReport {
+    /// Milliseconds of all dispatches of an update, by the device's clock.
+    pub fn device_ms(&self) -> f64 {
+        self.ops.iter().map(|op| op.nanoseconds).sum::<f64>() / 1e6
+    }
+}
+
+impl Run {
+    /// Measures updates of this run in `session`, for about so many `seconds`.
+    ///
+    /// # Errors
+    /// Data that cannot be read; device errors.
+    pub fn bench(&self, device: &Device, mut session: Session, seconds: f64) -> Result<BenchReport, Error> {
+        let peaks = peaks(device)?;
+        let mut batches = self.batches()?;
+        let mut next = || batches.next().expect("batches have no end");
+        let start = Instant::now();
+        session.step(&next())?;
+        session.finish()?;
+        let first_step_ms = ms(start);
+        let mut timed = Timed::default();
+        timed.run(&mut session, &mut next, seconds)?;
+        let profiles = (0..PROFILES).map(|_| session.profile(&next())).collect::<Result<Option<Vec<_>>, _>>()?;
+        let (plan, accumulate) = (session.plan(), session.planned().training.accumulate as usize);
+        let [first, more, update] = ["first", "next", "update"].map(|name| plan.dispatches(name));
+        let wall_ms = median(&mut timed.walls);
+        Ok(BenchReport {
+            version: env!("CARGO_PKG_VERSION"),
+            adapter: plan.target.name.clone(),
+            driver: plan.target.driver.clone(),
+            steps: timed.walls.len(),
+            dispatches_per_step: first + (accumulate - 1) * more + update,
+            first_step_ms,
+            wall_ms,
+            least_wall_ms: timed.walls[0],
+            cpu_ms: timed.cpu_ms,
+            recording_ms: timed.recording_ms,
+            tokens_per_second: timed.tokens as f64 / timed.walls.len() as f64 / wall_ms * 1e3,
+            peaks,
+            ops: profiles.map_or_else(Vec::new, |profiles| fastest(&profiles)),
+        })
+    }
+}
+
+/// Updates timed one by one.
+#[derive(Default)]
+struct Timed {
+    walls: Vec<f64>,
+    recording_ms: f64,
+    cpu_ms: Option<f64>,
+    tokens: u64,
+}
+
+impl Timed {
+    fn run(
+        &mut self,
+        session: &mut Session,
+        next: &mut impl FnMut() -> <Batches as Iterator>::Item,
+        seconds: f64,
+    ) -> Result<(), Error> {
+        let (all, cpu) = (Instant::now(), cpu_seconds());
+        while self.walls.len() < FEWEST || all.elapsed().as_secs_f64() < seconds {
+            let batch = next();
+            let start = Instant::now();
+            let mut reports = session.step(&batch)?;
+            self.recording_ms += ms(start);
+            reports.extend(session.finish()?);
+            self.walls.push(ms(start));
+            self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
+        }
+        let steps = self.walls.len() as f64;
+        self.recording_ms /= steps;
+        self.cpu_ms = cpu.zip(cpu_seconds()).map(|(before, after)| (after - before) * 1e3 / steps);
+        Ok(())
+    }
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// The middle one; leaves them in ascending order.
+fn median(numbers: &mut [f64]) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Op by op the least of several profiles of the same plan, the longest first.
+fn fastest(profiles: &[Vec<OpTime>]) -> Vec<OpTime> {
+    let same = |a: &OpTime, b: &OpTime| (a.program, &a.layer, a.op) == (b.program, &b.layer, b.op);
+    let least = |op: &OpTime| {
+        let times = profiles.iter().flatten().filter(|other| same(op, other)).map(|other| other.nanoseconds);
+        OpTime { nanoseconds: times.fold(f64::INFINITY, f64::min), ..op.clone() }
+    };
+    let mut all: Vec<OpTime> = profiles.first().into_iter().flatten().map(least).collect();
+    all.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
+    all
+}
+
+/// What a product and a sum reach on `device`.
+fn peaks(device: &Device) -> Result<Option<Peaks>, Error> {
+    let square = TensorType::f32(&[PRODUCT, PRODUCT]);
+    let list = TensorType::f32(&[SUM]);
+    let product = probe(device, Matmul::new(Layout::Nt), &square)?;
+    let sum = probe(device, Binary::Add, &list)?;
+    let flops = 2.0 * f64::from(PRODUCT).powi(3);
+    let bytes = 3.0 * list.bytes() as f64;
+    Ok(product.zip(sum).map(|(product, sum)| Peaks { gflops: flops / product, gigabytes: bytes / sum }))
+}
+
+/// The least nanoseconds of `op` on two tensors of type `ty`.
+fn probe(device: &Device, op: impl Into<Op>, ty: &TensorType) -> Result<Option<f64>, Error> {
+    let fault = |e: ShapeError| Error::Input(format!("a probe of the device: {e}"));
+    let mut graph = Graph::default();
+    graph.begin("probe");
+    let [a, b] = ["a", "b"].map(|name| graph.held(name, Role::Input, ty.clone(), 1));
+    let made = graph.apply_one(op, &[a, b]).map_err(fault)?;
+    let kept = graph.slot("made", Role::Result, graph[made].ty.bytes(), 1);
+    graph.store(made, kept, 0);
+    let mut engine = DeviceEngine::new(device, Plan::new(graph, device.target(), Staging::for_traffic(0, 0, 0, 4096)))?;
+    let mut least: Option<f64> = None;
+    for _ in 0..=PROBES {
+        let Some(times) = engine.profile(0, 0)? else { return Ok(None) };
+        let time: f64 = times.iter().sum();
+        // The first, which compiles the kernel, is never the least.
+        least = Some(least.map_or(time, |least| least.min(time)));
+    }
+    Ok(least)
+}
