@@ -33,6 +33,13 @@ pub struct Access {
 }
 
 impl Access {
+    /// Bytes that are bound: whole words, of which the half beside the last belongs to what comes next, or to
+    /// nobody.
+    pub fn bound_bytes(&self) -> u64 {
+        let bytes = (self.bytes.end - self.bytes.start).saturating_add(self.slack);
+        bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX)
+    }
+
     /// The values it touches.
     pub fn values(&self) -> impl Iterator<Item = ValueId> {
         self.reads.into_iter().chain(self.writes)

@@ -14,6 +14,7 @@ use plimsoll::engine::{Engine, Held};
 use plimsoll::graph::{Graph, Role};
 use plimsoll::host::{Host, decode};
 use plimsoll::ids::{NodeId, ValueId};
+use plimsoll::narrow::narrow;
 use plimsoll::ops::matmul::{Layout, Matmul};
 use plimsoll::ops::{
     Activation, Binary, ColumnSum, Concat, Function, Op, Scale, ShapeError, Slice, Sum, Transpose, View,
@@ -21,7 +22,7 @@ use plimsoll::ops::{
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::random::{Purpose, Stream};
 use plimsoll::target::Target;
-use plimsoll::tensor::TensorType;
+use plimsoll::tensor::{DType, TensorType};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -173,13 +174,18 @@ struct Case {
     kept: Vec<ValueId>,
 }
 
-/// What the choices make: each that fits is a node, every value no one reads is part of the loss,
+/// Inputs whose sizes are multiples of four, and inputs whose sizes are not, so that in halves two threads
+/// share a word.
+const SHAPES: [[&[u32]; 4]; 3] =
+    [[&[4, 4], &[2, 3, 4], &[8, 8], &[4]], [&[3, 5], &[2, 3, 5], &[5, 5], &[5]], [&[2, 5], &[2, 2, 5], &[5, 4], &[5]]];
+
+/// What the choices make of these inputs: each that fits is a node, every value no one reads is part of the loss,
 /// and some stay in memory beside the gradients.
-fn case(choices: &[Choice]) -> Case {
+fn case(choices: &[Choice], shapes: [&[u32]; 4]) -> Case {
     let graph = Graph::default();
     let mut random = Random { graph, inputs: Vec::new(), given: Numbers::new(), pool: Vec::new(), kept: Vec::new() };
     random.graph.begin("program");
-    for shape in [&[4, 4][..], &[2, 3, 4], &[8, 8], &[4]] {
+    for shape in shapes {
         let value = random.input(shape);
         random.pool.push((value, 1.0));
     }
@@ -212,8 +218,18 @@ fn case(choices: &[Choice]) -> Case {
 
 impl Case {
     fn plan(&self, target: &Target) -> Plan {
+        self.plan_with(target, |_| ())
+    }
+
+    /// The same with whatever can be kept in halves so, results among them.
+    fn plan_in_halves(&self, target: &Target) -> Plan {
+        self.plan_with(target, |graph| narrow(graph, |graph, slot| graph[slot].role == Role::Result))
+    }
+
+    fn plan_with(&self, target: &Target, change: impl Fn(&mut Graph)) -> Plan {
         let mut graph = self.graph.clone();
         graph.protect();
+        change(&mut graph);
         Plan::new(graph, target, Staging::for_traffic(1 << 14, 1 << 14, 0, u64::MAX))
     }
 
@@ -242,13 +258,19 @@ impl Case {
 
     /// What the program keeps after a run, and what it should keep.
     fn outcome(&self, engine: &mut dyn Engine) -> Vec<(Vec<f64>, Vec<f64>)> {
-        let wanted = run_stored(&self.graph, self.graph.current_nodes(), &self.given);
+        let graph = engine.plan().graph.clone();
+        let wanted = run_stored(&graph, graph.current_nodes(), &self.given);
         let slot_of = |v: ValueId| self.graph[v].home.unwrap().slot;
         for (&value, numbers) in &self.given {
             engine.upload(slot_of(value), 0, 0, &common::bytes_of(numbers, &self.graph[value].ty)).unwrap();
         }
         engine.run(0, 0).unwrap();
-        let found = |v: &ValueId| decode(&engine.download(slot_of(*v), 0).unwrap(), &self.graph[*v].ty);
+        let found = |v: &ValueId| {
+            let mut numbers = decode(&engine.download(slot_of(*v), 0).unwrap(), &graph[*v].ty);
+            // A slot of halves ends with a whole word.
+            numbers.truncate(graph[*v].ty.len() as usize);
+            numbers
+        };
         self.kept.iter().map(found).zip(self.kept.iter().map(|v| wanted[v].clone())).collect()
     }
 }
@@ -267,12 +289,12 @@ proptest! {
 
     #[test]
     fn gradients_agree_with_central_differences(choices in choices()) {
-        case(&choices).gradients_agree()?;
+        case(&choices, SHAPES[0]).gradients_agree()?;
     }
 
     #[test]
     fn a_planned_program_computes_what_its_nodes_compute_without_a_plan(choices in choices()) {
-        let case = case(&choices);
+        let case = case(&choices, SHAPES[0]);
         for target in targets() {
             let plan = case.plan(&target);
             prop_assert_eq!(plan.replay(), Ok(()));
@@ -289,7 +311,7 @@ fn random_graphs_reach_every_kind_of_op_and_views_of_both_sorts() {
     let mut met: HashMap<&str, usize> = HashMap::new();
     let (mut views, mut copies) = (0, 0);
     for _ in 0..64 {
-        let case = case(&choices().new_tree(&mut runner).unwrap().current());
+        let case = case(&choices().new_tree(&mut runner).unwrap().current(), SHAPES[0]);
         for &node in &case.forward {
             *met.entry(case.graph[node].op.rule().name()).or_default() += 1;
         }
@@ -311,7 +333,7 @@ fn the_device_computes_what_the_host_does_in_the_bytes_the_plan_says() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..8 {
         let choices = choices().new_tree(&mut runner).unwrap().current();
-        let case = case(&choices);
+        let case = case(&choices, SHAPES[0]);
         let plan = case.plan(device.target());
         plan.replay().unwrap();
         let bytes = plan.planned_bytes();
@@ -324,4 +346,31 @@ fn the_device_computes_what_the_host_does_in_the_bytes_the_plan_says() {
         let held: Held = engine.held().expect("wgpu counts");
         assert_eq!(held.bytes, bytes);
     }
+}
+
+#[test]
+fn in_halves_too_and_at_sizes_where_threads_share_a_word() {
+    let device = Device::open().unwrap();
+    let mut runner = TestRunner::deterministic();
+    let (mut narrowed, mut all) = (0, 0);
+    for round in 0..36 {
+        let choices = choices().new_tree(&mut runner).unwrap().current();
+        let case = case(&choices, SHAPES[round % 3]);
+        // Half by half, where the device can, in one of four.
+        let shader_f16 = device.target().shader_f16 && round % 4 == 0;
+        let plan = case.plan_in_halves(&Target { shader_f16, ..device.target().clone() });
+        plan.replay().unwrap();
+        all += plan.graph.value_ids().count();
+        narrowed += plan.graph.value_ids().filter(|&v| plan.graph[v].ty.dtype == DType::F16).count();
+        let mut host = Host::new(plan.clone());
+        for (found, wanted) in case.outcome(&mut host) {
+            assert_eq!(found, wanted, "{choices:?}");
+        }
+        for (found, wanted) in case.outcome(&mut DeviceEngine::new(&device, plan).unwrap()) {
+            let off = difference(&found, &wanted);
+            // Where a sum lies between two halves, one may be taken here and the other there.
+            assert!(off < 2e-3, "off by {off:.1e} in {choices:?}");
+        }
+    }
+    assert!(3 * narrowed > all, "{narrowed} of {all} values are halves");
 }

@@ -6,10 +6,17 @@
 #[path = "common/sessions.rs"]
 mod sessions;
 
-use plimsoll::graph::Role;
-use plimsoll::nn::{Cell, Model, Recurrent, Task};
+use plimsoll::device::DeviceEngine;
+use plimsoll::engine::Engine;
+use plimsoll::graph::{Graph, Role};
+use plimsoll::host::{decode, encode};
+use plimsoll::narrow::narrow;
+use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
+use plimsoll::ops::{Embedding, Function, Scale};
+use plimsoll::plan::{Plan, Staging};
 use plimsoll::target::Target;
-use plimsoll::training::{Batch, LossScale, Session, StepReport, Storage, Training};
+use plimsoll::tensor::{DType, TensorType};
+use plimsoll::training::{Batch, Data, LossScale, Session, StepReport, Storage, Training};
 
 use sessions::{CELLS, device, on_host, parameter_bits, planned, run};
 
@@ -92,7 +99,7 @@ fn activations_take_half_the_bytes_and_nothing_takes_more() {
             planned(&training).plan
         };
         let (full, halves) = (plan(Storage::F32), plan(Storage::F16));
-        let of = |plan: &plimsoll::Plan, role| plan.roles().into_iter().find(|(r, _)| *r == role).unwrap().1;
+        let of = |plan: &Plan, role| plan.roles().into_iter().find(|(r, _)| *r == role).unwrap().1;
         for role in [Role::Activation, Role::CarriedState] {
             let (whole, half) = (of(&full, role), of(&halves, role));
             let share = half as f64 / whole as f64;
@@ -189,6 +196,67 @@ fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     // Without halves nothing is scaled, whatever the setting says.
     let full = Training { storage: Storage::F32, ..with(LossScale::Static(0.0)) };
     assert_eq!(run(&mut Session::new(&full, &device).unwrap(), &batches)[0].scaling, None);
+}
+
+/// In words of two halves and in whole words of four, on any adapter.
+#[test]
+fn what_no_half_holds_is_stored_as_what_is_not_finite() {
+    let device = device();
+    let target = Target { shader_f16: false, ..device.target().clone() };
+    let numbers = [1e6, -1e6, 65_504.0, 65_519.0, 65_520.0, -65_520.0, f64::NAN, f64::INFINITY, -1.0 / 3.0];
+    for len in [8, 9] {
+        let mut graph = Graph::default();
+        graph.begin("program");
+        let table = graph.held("table", Role::Parameter, TensorType::f32(&[1, len]), 1);
+        let id = graph.held("id", Role::Input, TensorType::u32(&[1]), 1);
+        let row = graph.apply_one(Embedding { padding_idx: None }, &[table, id]).unwrap();
+        let slot = graph.slot("row", Role::CarriedState, 4 * u64::from(len), 1);
+        graph.store(row, slot, 0);
+        narrow(&mut graph, |_, _| true);
+        let halves = graph[row].ty.clone();
+        assert_eq!(halves.dtype, DType::F16);
+        let given = graph[table].home.unwrap().slot;
+        let plan = Plan::new(graph, &target, Staging::for_traffic(1 << 10, 1 << 10, 0, u64::MAX));
+        let mut engine = DeviceEngine::new(&device, plan).unwrap();
+        engine.upload(given, 0, 0, &encode(&numbers[..len as usize], &TensorType::f32(&[len]))).unwrap();
+        engine.run(0, 0).unwrap();
+        let found = decode(&engine.download(slot, 0).unwrap(), &halves);
+        for (&found, &x) in found.iter().zip(&numbers) {
+            let fits = x.abs() < 65_520.0;
+            assert!(found.is_finite() == fits && (!fits || (found - x).abs() < 32.0), "{found} of {x}");
+        }
+    }
+}
+
+/// Gradients of which each element is too small for a half before it is scaled.
+#[test]
+fn a_loss_that_is_one_of_several_is_scaled_before_it_is_stored() {
+    let device = device();
+    let norm = |factors: &'static [f32], storage| {
+        let rows = 8192;
+        let custom = Custom::new([Field::numbers("x", &[4]), Field::numbers("targets", &[2])], move |b, batch| {
+            let prediction = b.enter("output").linear(batch.field("x")?, 2, true, Function::Identity)?;
+            b.enter("loss");
+            let mut loss = b.mse(prediction, batch.field("targets")?)?;
+            for &factor in factors {
+                let other = b.l1(prediction, batch.field("targets")?)?;
+                let other = b.apply_one(Scale { factor: 1e-4 * factor }, &[other])?;
+                let halved = b.apply_one(Scale { factor }, &[loss])?;
+                loss = b.add(&[halved, other])?;
+            }
+            Ok(Answer { prediction, loss })
+        });
+        let training = Training { report_every: 1, ..Training::custom(custom, rows) }.storage(storage);
+        let mut session = Session::new(&training, &device).unwrap();
+        let zeros = sessions::file(&mut session, |_, numbers| numbers.fill(0.0));
+        session.load(&zeros).unwrap();
+        let numbers = |width: u32, x| Data::F32(vec![x; (rows * width) as usize]);
+        run(&mut session, &[Batch::named([("x", numbers(4, 1.0)), ("targets", numbers(2, 1e-4))])])[0].grad_norm
+    };
+    for factors in [&[][..], &[0.5], &[0.5, 0.25]] {
+        let [full, halves] = [Storage::F32, Storage::F16].map(|storage| norm(factors, storage));
+        assert!(full > 0.0 && apart(&[halves], &[full]) < 1e-2, "{factors:?}: {halves:e}, not {full:e}");
+    }
 }
 
 #[test]

@@ -4,15 +4,16 @@ use plimsoll::engine::Engine;
 use plimsoll::graph::{Graph, Role};
 use plimsoll::host::Host;
 use plimsoll::ids::ValueId;
+use plimsoll::narrow::narrow;
 use plimsoll::nn::Model;
 use plimsoll::ops::matmul::{Layout as Factors, Matmul};
-use plimsoll::ops::{Scale, Sum};
+use plimsoll::ops::{Binary, ColumnSum, Scale, Sum};
 use plimsoll::plan::lifetime::{Tenant, tenants};
 use plimsoll::plan::place::{Interval, place};
 use plimsoll::plan::replay::{Fault, Layout, replay};
 use plimsoll::plan::{Arena, Place, Plan, Staging};
 use plimsoll::target::Target;
-use plimsoll::tensor::TensorType;
+use plimsoll::tensor::{DType, TensorType};
 use plimsoll::training::{Optimizer, Task, Training};
 
 fn training() -> Training {
@@ -201,6 +202,39 @@ fn square(protected: bool) -> Plan {
 fn a_factor_that_is_overwritten_is_caught_and_protected_by_a_copy() {
     assert!(matches!(judged(&square(false)), Err(Fault::Alias { .. })));
     judged(&square(true)).unwrap();
+}
+
+/// `row (8)` in full, added to both rows of `a (2, 8)` in halves, which is needed afterwards.
+fn row_onto_halves() -> Plan {
+    let mut graph = Graph::default();
+    graph.begin("program");
+    let [x, w] = [[2, 8], [2, 2]].map(|shape| graph.held("given", Role::Input, TensorType::f32(&shape), 1));
+    let product = |graph: &mut Graph, y| graph.apply_one(Matmul::new(Factors::Nn), &[w, y]).unwrap();
+    let a = product(&mut graph, x);
+    let row = graph.apply_one(ColumnSum { accumulate: false }, &[x]).unwrap();
+    let sum = graph.apply_one(Binary::Add, &[a, row]).unwrap();
+    let both = graph.apply_one(Binary::Mul, &[sum, a]).unwrap();
+    let last = product(&mut graph, both);
+    let slot = graph.slot("last", Role::Result, 64, 1);
+    graph.store(last, slot, 0);
+    graph.protect();
+    narrow(&mut graph, |_, _| false);
+    let [of_row, of_sum] = [row, sum].map(|v| &graph[v].ty);
+    assert_eq!((of_row.bytes(), of_row.dtype), (of_sum.bytes(), DType::F32), "as many bytes, of other elements");
+    assert_eq!(of_sum.dtype, DType::F16);
+    Plan::new(graph, &Target::profile("webgpu-default").unwrap(), Staging::for_traffic(0, 0, 0, u64::MAX))
+}
+
+#[test]
+fn halves_do_not_take_the_bytes_of_a_row_in_full_and_it_is_seen_if_they_do() {
+    let plan = row_onto_halves();
+    judged(&plan).unwrap();
+    let step = plan.schedule.steps.iter().find(|s| plan.graph[s.node].op == Binary::Add.into()).unwrap();
+    let (row, sum) = (plan.graph[step.node].site.inputs[1], plan.graph[step.node].site.outputs[0]);
+    assert_ne!(plan.values[row.index()], plan.values[sum.index()]);
+    let mut mutant = plan.clone();
+    mutant.values[sum.index()] = plan.values[row.index()];
+    assert!(matches!(judged(&mutant), Err(Fault::Alias { .. })));
 }
 
 #[test]

@@ -1,3 +1,10 @@
+// Two numbers as the halves of a word. What a number too large for a half becomes, WGSL leaves open, and
+// hardware that cuts off makes it the greatest half; here it is never finite, which loss scaling has to see.
+fn halves(x: vec2<f32>) -> u32 {
+    let past = (bitcast<vec2<u32>>(x) & vec2(0x7fffffffu)) >= vec2(0x477ff000u); // 65520, which rounds up
+    let exponents = select(vec2(0u), vec2(0x7c00u, 0x7c000000u), past);
+    return pack2x16float(x) | exponents.x | exponents.y;
+}
 // Without exp's overflow at large |x| and without its cancellation at small |x|.
 fn tangent(x: f32) -> f32 {
     let a = abs(x);

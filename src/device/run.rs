@@ -87,14 +87,12 @@ impl DeviceEngine {
             .map(|(binding, access)| {
                 let value = access.writes.or(access.reads).expect("a binding touches a value");
                 let place = self.plan.value(value, copy).expect("a value that is bound has a place");
-                // A binding is whole words; the half beside the last belongs to what comes next, or to nobody.
-                let bytes = (access.bytes.end - access.bytes.start + access.slack).next_multiple_of(4);
                 wgpu::BindGroupEntry {
                     binding,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                         buffer: &self.arenas[place.arena.index()],
                         offset: place.offset + access.bytes.start - access.slack,
-                        size: wgpu::BufferSize::new(bytes),
+                        size: wgpu::BufferSize::new(access.bound_bytes()),
                     }),
                 }
             })

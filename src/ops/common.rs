@@ -69,6 +69,7 @@ impl Lowering<'_> {
     pub(super) fn width(len: u64) -> u32 {
         if len.is_multiple_of(4) { 4 } else { 1 }
     }
+
     /// Writes the whole of output 0, over the last input where that is to be added to.
     pub fn write_or_add(&self, accumulate: bool) -> Binding {
         if accumulate { self.update(self.inputs.len() - 1, 0) } else { self.write(0) }

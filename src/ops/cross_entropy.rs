@@ -5,8 +5,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use super::common::{check_old, index, scattered, start};
 use super::sum::dispatch as sum_dispatch;
 use super::{
-    Binary, Data, Dispatch, Emit, IGNORE, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen,
-    Spread, Sum, clamp,
+    Data, Dispatch, Emit, IGNORE, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, Sum, clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -58,21 +57,23 @@ struct Params {
     smoothing: f32,
 }
 
-/// `dy * slope`, where `slope` is the gradient of a loss whose own gradient is `dy`.
+/// `dy * slope`, where `slope` is output 1 at `at`, the gradient of a loss whose own gradient is `dy`.
 ///
-/// Where `dy` is there from the start, the loss itself becomes `seeded`, which reads it at position `at` and
-/// multiplies before anything is stored: halves might not hold what comes before.
-pub(super) fn scaled(slope: ValueId, dy: ValueId, seeded: (Op, usize), out: &mut dyn Emit) -> ValueId {
+/// A loss that is `seeded` reads `dy` at position `seed` and multiplies before anything is stored: halves
+/// might not hold what comes before. Where `dy` is there from the start, the loss itself becomes such a one;
+/// where it is made on the way back, as that of a loss among several is, the slope is worked out anew.
+pub(super) fn scaled(at: &Site, dy: ValueId, seed: usize, seeded: impl Fn(bool) -> Op, out: &mut dyn Emit) -> ValueId {
+    let slope = at.outputs[1];
     if out.is_one(dy) {
         return slope;
     }
+    let accumulates = at.inputs.len() > seed;
     if out.is_given(dy) {
-        out.refit(slope, seeded.0, seeded.1, dy);
+        out.refit(slope, seeded(accumulates), seed, dy);
         return slope;
     }
-    let to = out.type_of(slope).clone();
-    let dy = out.emit_one(Spread { to, scale: 1.0 }, &[dy]);
-    out.emit_one(Binary::Mul, &[slope, dy])
+    let inputs: Vec<ValueId> = at.inputs[..seed].iter().copied().chain([dy]).collect();
+    out.emit(seeded(false), &inputs)[1]
 }
 
 impl CrossEntropy {
@@ -110,8 +111,8 @@ impl Rule for CrossEntropy {
 
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
         let dy = slope.outputs[0];
-        let seeded = (CrossEntropy { seeded: true, ..*self }.into(), self.seed());
-        let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, seeded, out));
+        let seeded = |accumulate| CrossEntropy { seeded: true, accumulate, ..*self }.into();
+        let dlogits = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at, dy, self.seed(), seeded, out));
         let old = self.accumulate.then_some(dy);
         let others = vec![None; self.seed() + usize::from(self.seeded) - 1];
         [dlogits].into_iter().chain(others).chain(old).collect()

@@ -136,8 +136,8 @@ impl Rule for ElementwiseLoss {
 
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
         let dy = slope.outputs[0];
-        let seeded = (ElementwiseLoss { seeded: true, ..*self }.into(), 3);
-        let dprediction = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at.outputs[1], dy, seeded, out));
+        let seeded = |accumulate| ElementwiseLoss { seeded: true, accumulate, ..*self }.into();
+        let dprediction = dy.filter(|_| slope.wanted[0]).map(|dy| scaled(at, dy, 3, seeded, out));
         let others = vec![None; 2 + usize::from(self.seeded)];
         [dprediction].into_iter().chain(others).chain(self.accumulate.then_some(dy)).collect()
     }

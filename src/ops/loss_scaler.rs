@@ -69,7 +69,8 @@ impl Rule for LossScaler {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         #[expect(clippy::cast_possible_truncation, reason = "the device computes in f32")]
-        let log_beta2 = self.beta2.map_or(0.0, |beta2| f64::from(beta2).ln() as f32);
+        // Not the logarithm of 0, for WGSL promises no infinity; e to the power of this is 0 all the same.
+        let log_beta2 = self.beta2.map_or(0.0, |beta2| f64::from(beta2).ln().max(-1000.0) as f32);
         let params = Params {
             corrects: self.beta2.is_some().into(),
             interval: self.interval,
@@ -127,6 +128,7 @@ impl Rule for LossScaler {
             of(2000, Some(0.999), 1.0, [65536.0, 0.0, 0.0, 0.0]),
             of(2000, Some(0.999), 0.5, [65536.0, 1998.0, 2500.0, 3.0]),
             of(2000, Some(0.5), 1.0, [65536.0, 1999.0, 7.0, 3.0]),
+            of(2000, Some(0.0), 1.0, [65536.0, 0.0, 2.0, 0.0]),
             of(2000, None, -1.0, [65536.0, 5.0, 7.0, 0.0]),
             // A scale that never grows, and ends of the range.
             of(0, None, 1.0, [128.0, 9.0, 9.0, 0.0]),

@@ -50,7 +50,7 @@ struct SpreadParams {
     scale: f32,
 }
 
-/// Sums `x`, of the type `of`, into output 0; also the last dispatch of every loss.
+/// Sums all of the value `x` is bound to into output 0; also the last dispatch of every loss.
 pub(super) fn dispatch(sum: &Sum, at: &Lowering, x: Binding) -> Dispatch {
     let of = at.type_bound(&x);
     let storage = at.target.storage(of.dtype);

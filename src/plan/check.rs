@@ -120,7 +120,7 @@ fn bindings(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
     let immediates = step.dispatch.params.len() as u64;
     hold(found, device("max_immediate_size", immediates, u64::from(limits.max_immediate_size), layer(), true));
     for access in &step.accesses {
-        let bound = (access.bytes.end - access.bytes.start).saturating_add(access.slack);
+        let bound = access.bound_bytes();
         if bound > limits.max_storage_buffer_binding_size {
             let value = access.writes.or(access.reads).expect("a binding touches a value");
             let who = plan.name_of(value);

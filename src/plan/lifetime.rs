@@ -63,7 +63,7 @@ fn program_tenants(
             let heir = of_output
                 .iter()
                 .filter(|p| everywhere(inputs[p.input]))
-                .find_map(|pair| inherited(graph, &tenants, &tenant_of, pair, inputs[pair.input], here));
+                .find_map(|pair| inherited(graph, &tenants, &tenant_of, pair, [inputs[pair.input], output], here));
             let tenant = heir.unwrap_or_else(|| {
                 tenants.push(Tenant { values: Vec::new(), interval: here });
                 tenants.len() - 1
@@ -76,22 +76,24 @@ fn program_tenants(
     tenants
 }
 
-/// The tenant whose bytes the output described by `here` can take over from `input`.
+/// The tenant whose bytes `output`, described by `here`, can take over from `input`.
 fn inherited(
     graph: &Graph,
     tenants: &[Tenant],
     tenant_of: &HashMap<ValueId, usize>,
     pair: &InPlace,
-    input: ValueId,
+    [input, output]: [ValueId; 2],
     here: Interval,
 ) -> Option<usize> {
     let &tenant = tenant_of.get(&input)?;
     let Tenant { values, interval } = &tenants[tenant];
-    let same_size = graph[input].ty.bytes() == here.bytes;
+    let (of_input, of_output) = (&graph[input].ty, &graph[output].ty);
+    // A row in full may have as many bytes as two in halves, and no element of theirs in common.
+    let alike = of_input.bytes() == of_output.bytes() && of_input.dtype == of_output.dtype;
     // The node that makes the output must be the last to touch the input, and may touch it only
     // until the output is there. A tenant already passed on has another last value.
     let last = values.last() == Some(&input) && interval.end <= last_step_of_reader(here, pair.must, interval.end);
-    (same_size && last).then_some(tenant)
+    (alike && last).then_some(tenant)
 }
 
 /// The latest end an input may have for the output to lie on it.

@@ -217,8 +217,9 @@ impl Replay<'_> {
                 return Err(Fault::Misaligned { step, shader, value, offset, align });
             }
             let arena_bytes = self.layout.arenas[arena.index()].bytes;
-            if range.end > arena_bytes {
-                return Err(Fault::Outside { step, shader, end: range.end, arena_bytes });
+            let end = offset.saturating_add(access.bound_bytes());
+            if end > arena_bytes {
+                return Err(Fault::Outside { step, shader, end, arena_bytes });
             }
         }
         Ok(())
@@ -268,7 +269,9 @@ impl Replay<'_> {
                 };
                 // A later dispatch of the same node may go on with what an earlier one wrote.
                 let onward = own && input == output;
-                let in_place = !writes && other_range == range && (onward || pairs.iter().any(pair));
+                // Elements of other sizes are not written where they are read.
+                let alike = self.graph[input].ty.dtype == self.graph[output].ty.dtype;
+                let in_place = !writes && other_range == range && (onward || alike && pairs.iter().any(pair));
                 if !apart && !in_place {
                     let (step, shader) = (self.now, self.step.dispatch.shader.name);
                     return Err(Fault::Alias { step, shader, output, input });

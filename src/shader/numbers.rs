@@ -84,14 +84,14 @@ impl<'a> Numbers<'a> {
             (_, 4) => (
                 "vec2<u32>",
                 "let w = $[i / 4u]; return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));",
-                "$[i / 4u] = vec2<u32>(pack2x16float(to.xy), pack2x16float(to.zw));",
+                "$[i / 4u] = vec2<u32>(halves(to.xy), halves(to.zw));",
             ),
             (2, _) => ("f16", "return f32($[i]);", "$[i] = f16(to);"),
             _ if shared => (
                 "atomic<u32>",
                 "return unpack2x16float(atomicLoad(&$[i / 2u]) >> (i % 2u * 16u)).x;",
                 "let s = i % 2u * 16u; atomicAnd(&$[i / 2u], ~(0xffffu << s)); \
-                 atomicOr(&$[i / 2u], pack2x16float(vec2<f32>(to, 0.0)) << s);",
+                 atomicOr(&$[i / 2u], halves(vec2<f32>(to, 0.0)) << s);",
             ),
             _ => ("u32", "return unpack2x16float($[i / 2u] >> (i % 2u * 16u)).x;", ""),
         }
@@ -116,7 +116,9 @@ mod tests {
                 let text = declared(storage, width, access);
                 let put = if access == "reads" { "" } else { "put_x(4u, get_x(0u));" };
                 let enable = if storage == 2 { "enable f16;\n" } else { "" };
-                let all = format!("{enable}{text}@compute @workgroup_size(1) fn f() {{ _ = get_x(0u); {put} }}");
+                let shared = include_str!("../../shaders/prelude/functions.wgsl");
+                let all =
+                    format!("{enable}{shared}{text}@compute @workgroup_size(1) fn f() {{ _ = get_x(0u); {put} }}");
                 let module =
                     naga::front::wgsl::parse_str(&all).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&all)));
                 naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
@@ -132,6 +134,14 @@ mod tests {
         assert!(declared(1, 1, "writes").contains("atomicOr"));
         assert!(!declared(1, 1, "reads").contains("atomic"));
         assert!(!declared(1, 4, "writes").contains("atomic"), "four elements are whole words");
+    }
+
+    #[test]
+    fn numbers_become_the_halves_of_a_word_by_the_one_function_that_leaves_nothing_open() {
+        for width in [1, 4] {
+            let text = declared(1, width, "writes");
+            assert!(text.contains("halves(") && !text.contains("pack2x16float"), "{text}");
+        }
     }
 
     #[test]

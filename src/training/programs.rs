@@ -42,7 +42,7 @@ pub struct Handles {
     pub loss: SlotId,
     /// The gradients' global norm, and the factor they were scaled by.
     pub norm: SlotId,
-    /// The state of loss scaling, where the loss is scaled; see [`LossScaler`].
+    /// The state of loss scaling, where the loss is scaled; see [`LossScaler`](crate::ops::LossScaler).
     pub scaler: Option<SlotId>,
     /// The sum of losses of an evaluated batch.
     pub evaluated: Option<SlotId>,

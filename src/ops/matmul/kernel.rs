@@ -293,7 +293,8 @@ pub fn dispatch(
     c: Binding,
 ) -> Dispatch {
     let dtype = |binding: &Binding| at.type_bound(binding).dtype;
-    let dtypes = [dtype(&a), dtype(&b), extra.as_ref().map_or(DType::F32, dtype), dtype(&c)];
+    // Where there is no third operand, the first is bound in its place, and has to be declared as what it is.
+    let dtypes = [dtype(&a), dtype(&b), dtype(extra.as_ref().unwrap_or(&a)), dtype(&c)];
     let operands = Operands { a, b, extra, c, dtypes };
     let variant = choose(product, at.target, operands.start_at_quads());
     dispatch_with(variant, product, at.target, operands)

@@ -173,8 +173,9 @@ impl Rule for Matmul {
     }
 
     fn specimens() -> Vec<Specimen> {
-        // 1, primes, a tile, and one past it.
-        let sizes = [[1, 1, 1], [2, 3, 5], [7, 1, 13], [17, 33, 4], [32, 32, 32], [33, 65, 17], [67, 31, 97]];
+        // 1, the least that is read by fours, primes, a tile, and one past it.
+        let sizes =
+            [[1, 1, 1], [1, 4, 4], [2, 3, 5], [7, 1, 13], [17, 33, 4], [32, 32, 32], [33, 65, 17], [67, 31, 97]];
         let layouts = [Layout::Nn, Layout::Nt, Layout::Tn];
         let plain = layouts.into_iter().flat_map(|layout| sizes.map(|s| specimen(Matmul::new(layout), s)));
         let fused = [Function::Identity, Function::Tanh, Function::Relu, Function::Sigmoid]
