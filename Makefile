@@ -45,8 +45,9 @@ words: setup ## Learn a language model of words, and have it write; takes minute
 smoke: setup ## Run every bench once, without measuring
 	$(CARGO) test --quiet --bench '*'
 
-bench: setup ## Measure products, recurrent windows, training steps, and planning; takes half an hour
-	$(CARGO) bench
+bench: setup ## Measure products, windows, training steps and planning, for benches/RESULTS.md; half an hour
+	$(CARGO) bench | tee target/bench.txt
+	$(PYTHON) benches/table.py target/bench.txt
 
 peers: setup ## Train beside other libraries (PEERS='--rounds 3 --only w3 pytorch'); builds them first, for an hour
 	$(PYTHON) benches/peers/setup.py

@@ -34,8 +34,10 @@ def programs(target, settings, one_thread):
     cargo = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     crate = lambda name: target / name / "release" / f"peer-{name}"
     python, train = target / "venv" / "bin" / "python", HERE / "pytorch" / "train.py"
+    own, more = cargo / "release" / "examples" / "workload", ["--train", settings] if settings else []
     found = {
-        "plimsoll": (cargo / "release" / "examples" / "workload", ["--train", settings] if settings else [], {}),
+        "plimsoll": (own, more, {}),
+        "plimsoll f16": (own, [*more, "--train", 'storage = "f16"'], {}),
         "pytorch": (python, [train], {}),
         "candle": (crate("candle"), [], {}),
     }
@@ -56,7 +58,7 @@ class Trainee:
     """A process that measures when it is told to."""
 
     def __init__(self, name, command, workload, seconds, log):
-        run = workload if name == "plimsoll" else ROOT / "benches" / "workloads" / f"{workload}.toml"
+        run = workload if name.startswith("plimsoll") else ROOT / "benches" / "workloads" / f"{workload}.toml"
         (command, more), seconds = command, str(seconds)
         whole = [*command, run, "--seconds", seconds, "--wait"]
         # Variables that make an OpenBLAS choose older kernels are for others to set.
@@ -140,6 +142,18 @@ def summary(samples):
     return whole
 
 
+def cold_start(workload, command, log):
+    """Milliseconds from opening the device to the end of the first step, where Mesa has no compiled shaders."""
+    (command, more) = command
+    environment = os.environ | {"NODEVICE_SELECT": "1", "MESA_SHADER_CACHE_DISABLE": "true"} | more
+    whole = [str(part) for part in [*command, workload, "--seconds", 0]]
+    done = subprocess.run(whole, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    if done.returncode != 0:
+        return None
+    line = json.loads(done.stdout.splitlines()[-1])
+    return line["start_ms"] + line["first_step_ms"]
+
+
 def products(target, asked, log):
     """Products of square matrices beside one thread of OpenBLAS: GFLOP/s of processor time, of both."""
     python = target / "venv" / "bin" / "python"
@@ -172,7 +186,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, at least")
     parser.add_argument("--only", nargs="+", default=[], help="workloads and libraries, by name; gemm for products")
-    parser.add_argument("--resume", action="store_true", help="keep the workloads already in results.json")
+    parser.add_argument("--resume", action="store_true", help="measure only what is not in results.json")
     parser.add_argument("--train", default="", help="a line for [train] of Plimsoll's run files")
     parser.add_argument("--target", type=pathlib.Path, default=default_target(), help="where the peers are built")
     parser.add_argument("--one-thread", action="store_true", help="the libraries on processors by one thread as well")
@@ -192,14 +206,18 @@ def main():
     results |= {"train": asked.train, "machine": report.machine(), "others": results.get("others", {})}
     with open(asked.target / "peers.log", "w") as log:
         for workload in wanted:
-            if asked.resume and set(chosen) <= set(results["workloads"].get(workload, {})):
+            kept = {name: one for name, one in results["workloads"].get(workload, {}).items() if "failed" not in one}
+            missing = {name: command for name, command in chosen.items() if name not in kept}
+            if not missing:
                 continue
-            kept = results["workloads"].get(workload, {}) if asked.resume else {}
-            missing = {name: command for name, command in chosen.items() if name not in kept or name == "plimsoll"}
+            # What is kept was measured in other minutes; Plimsoll is measured in these as well.
+            missing = {name: command for name, command in chosen.items() if name in missing or name == "plimsoll"}
             before, started = others_cpu(), time.monotonic()
             results["workloads"][workload] = kept | take_turns(workload, missing, asked, log)
             if before is not None:
                 results["others"][workload] = (others_cpu() - before) / (time.monotonic() - started)
+            if "plimsoll" in missing:
+                results.setdefault("cold", {})[workload] = cold_start(workload, missing["plimsoll"], log)
             file.write_text(json.dumps(results, indent=1) + "\n")
             print(report.table({**results, "workloads": {workload: results["workloads"][workload]}}), flush=True)
         if ("gemm" in asked.only or not asked.only) and not (asked.resume and results.get("products")):

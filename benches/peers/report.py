@@ -75,13 +75,16 @@ def versions(results):
 
 
 def plans(results):
-    """What libraries that plan a step say of it."""
-    lines = ["| | library | planned, MiB | dispatches a step | start, ms |", "|---|---|---|---|---|"]
+    """What libraries that plan a step say of it, and what it takes them to get there."""
+    head = ["", "library", "planned, MiB", "dispatches a step", "start and first step, ms", "without compiled shaders, ms"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for workload, libraries in results["workloads"].items():
         for name, one in libraries.items():
             if "memory_bytes" in one:
-                cells = [f"{one['memory_bytes'] / 2**20:.1f}", str(one["dispatches"]), number(one["start_ms"])]
-                lines.append(f"| {workload.upper()} | {called(name)} | " + " | ".join(cells) + " |")
+                cold = results.get("cold", {}).get(workload) if name == "plimsoll" else None
+                start = number(one["start_ms"] + one["first_step_ms"])
+                cells = [workload.upper(), called(name), f"{one['memory_bytes'] / 2**20:.1f}", str(one["dispatches"])]
+                lines.append("| " + " | ".join([*cells, start, number(cold)]) + " |")
     return "\n".join(lines)
 
 
