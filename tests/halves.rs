@@ -188,8 +188,12 @@ fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     let scaling: Vec<_> = reports.iter().map(|r| r.scaling.unwrap()).collect();
     assert!(scaling.iter().all(|s| s.skipped && s.next_scale == 3e9), "{scaling:?}");
     assert_eq!(scaling[2].skipped_so_far, 3);
-    for scale in [LossScale::Static(0.0), LossScale::Static(f32::NAN), LossScale::Dynamic { initial: 8.0, interval: 0 }]
-    {
+    for scale in [
+        LossScale::Static(0.0),
+        LossScale::Static(f32::NAN),
+        LossScale::Dynamic { initial: 8.0, interval: 0 },
+        LossScale::Dynamic { initial: 1e9, interval: 9 },
+    ] {
         let said = with(scale).plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
         assert!(said.contains("must be"), "{said}");
     }

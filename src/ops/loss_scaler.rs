@@ -37,7 +37,7 @@ pub struct LossScaler {
 }
 
 /// What a scale stays between: beyond, it is not the scale that gradients are not finite for.
-const SCALES: [f32; 2] = [1.0 / 1_048_576.0, 16_777_216.0];
+pub const SCALES: [f32; 2] = [1.0 / 1_048_576.0, 16_777_216.0];
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

@@ -319,7 +319,7 @@ mod fill;
 mod gradient_norm;
 mod hits;
 mod layer_norm;
-mod loss_scaler;
+pub mod loss_scaler;
 mod mask_rows;
 pub mod matmul;
 mod optimizer;

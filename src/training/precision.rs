@@ -2,6 +2,7 @@
 
 use super::Training;
 use crate::ops::LossScaler;
+use crate::ops::loss_scaler::SCALES;
 
 /// How floats between two dispatches are stored. Arithmetic is `f32` either way, and so are parameters,
 /// their gradients and what the optimizer remembers.
@@ -56,6 +57,10 @@ impl LossScale {
             LossScale::Dynamic { interval: 0, .. } => {
                 Err("the loss scale grows after 0 steps, which must be at least 1".into())
             }
+            LossScale::Dynamic { .. } if !(SCALES[0]..=SCALES[1]).contains(&initial) => Err(format!(
+                "the loss scale starts at {initial}, which must be from {} to {}, between which it moves",
+                SCALES[0], SCALES[1]
+            )),
             _ => Ok(()),
         }
     }
