@@ -89,6 +89,7 @@ pub(crate) struct AdaptersArgs {
 /// by role, by layer, at the peak, beside the least that any placement could take. Ends with FITS,
 /// or with REFUSED, every limit exceeded, and what would fit. Needs no GPU and no driver.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = SHORT, after_long_help = format!("\
 Examples:
   plimsoll plan
@@ -96,6 +97,8 @@ Examples:
   plimsoll plan run.toml --profile lavapipe
   plimsoll plan run.toml --profile here.json --json
   plimsoll plan run.toml --svg plan.svg
+  plimsoll plan --json > before.json
+  plimsoll plan diff before.json after.json
 
 Profiles that ship with Plimsoll: {}.
 A FILE is such a profile, or what `plimsoll adapters --json` printed, of which the first adapter
@@ -105,6 +108,8 @@ counts.
 {}
 {EXIT_CODES}", shipped(), indented(Config::DEFAULT_FILE)))]
 pub(crate) struct PlanArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PlanCommand>,
     /// The run file; left out: the built-in default run
     #[arg(value_name = "RUN.TOML")]
     pub(crate) run: Option<PathBuf>,
@@ -120,6 +125,24 @@ pub(crate) struct PlanArgs {
     /// Also draw the plan: memory over the steps, every value where it lies
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PlanCommand {
+    Diff(DiffArgs),
+}
+
+/// Shows what sets two plans apart: by role, by layer, at the peak.
+///
+/// Reads what `plimsoll plan --json` printed for each.
+#[derive(Args)]
+pub(crate) struct DiffArgs {
+    /// The plan to compare with
+    #[arg(value_name = "BEFORE.json")]
+    pub(crate) before: PathBuf,
+    /// The plan to be compared
+    #[arg(value_name = "AFTER.json")]
+    pub(crate) after: PathBuf,
 }
 
 /// Packs buffers of known lifetimes into as little memory as it finds.

@@ -4,6 +4,7 @@
 mod adapters;
 mod args;
 mod bench;
+mod diff;
 mod environment;
 mod output;
 mod pack;

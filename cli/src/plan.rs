@@ -11,7 +11,8 @@ use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 use plimsoll::training::Planned;
 
-use crate::args::PlanArgs;
+use crate::args::{PlanArgs, PlanCommand};
+use crate::diff::diff;
 use crate::output::{Failure, json, say};
 use crate::table::draw;
 
@@ -19,6 +20,9 @@ use crate::table::draw;
 const SHOWN_TENANTS: usize = 8;
 
 pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
+    if let Some(PlanCommand::Diff(args)) = &args.command {
+        return diff(args);
+    }
     let target = profile(&args.profile)?;
     let mut config = config(args.run.as_deref())?;
     config.budget.memory = args.memory.or(config.budget.memory);

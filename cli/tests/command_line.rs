@@ -47,6 +47,29 @@ fn a_bench_says_what_a_step_takes_and_saves_nothing() {
 }
 
 #[test]
+fn two_plans_are_set_apart_by_role_layer_and_peak() {
+    let scratch = Scratch::with_run();
+    let before = scratch.run("plan run.toml --json", 0);
+    scratch.write("before.json", &before);
+    scratch.write("run.toml", &RUN.replace("hidden_size = 8", "hidden_size = 16"));
+    let after = scratch.run("plan run.toml --json", 0);
+    scratch.write("after.json", &after);
+    let [a, b] = [before, after].map(|plan| serde_json::from_str::<Value>(&plan).unwrap()["planned_bytes"].clone());
+    assert!(a.as_u64() < b.as_u64());
+    let text = scratch.run("plan diff before.json after.json", 0);
+    assert_has(
+        &text,
+        &["parameters", "memory by role", "planned", "memory by layer", "rnn", "only after", "only before"],
+    );
+    assert!(text.lines().any(|line| line.starts_with("planned") && line.contains('+')), "{text}");
+    let back = scratch.run("plan diff after.json before.json", 0);
+    assert!(back.lines().any(|line| line.starts_with("planned") && line.contains('-')), "{back}");
+    assert_has(&scratch.run("plan diff after.json after.json", 0), &["The plans take the same memory"]);
+    assert_has(&scratch.run("plan diff before.json run.toml", 2), &["run.toml", "`plimsoll plan --json`"]);
+    assert_has(&scratch.run("plan diff before.json none.json", 2), &["none.json"]);
+}
+
+#[test]
 fn a_refusal_lists_what_is_exceeded_and_what_would_fit_and_exits_with_3() {
     let scratch = Scratch::with_run();
     // What the weights and their like take leaves room for a smaller batch only.
