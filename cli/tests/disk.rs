@@ -172,7 +172,6 @@ fn a_folder_that_cannot_be_written_to_is_refused_before_the_run() {
         fs::set_permissions(scratch.path("small"), fs::Permissions::from_mode(0o555)).unwrap();
     }
     assert_has(&scratch.run("train run.toml --out small/a", 5), &["small/a", said]);
-    assert_has(&scratch.run("train --resume small", 5), &["small/.lock", said]);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_as_if_it_had_never_been() {
         scratch.run(&format!("train {run}-whole.toml --out {run}-whole"), 0);
         lasted.push(started.elapsed());
     }
-    let (mut kills, mut torn, mut runs) = (0, 0, 0);
+    let (mut kills, mut torn, mut runs, mut tries) = (0, 0, 0, 0);
     while kills < KILLS {
         let which = runs % 2;
         let name = ["text", "table"][which];
@@ -151,8 +151,8 @@ fn killed_at_any_moment_and_resumed_a_run_ends_as_if_it_had_never_been() {
         // Each run is killed some times, and then left to end.
         for _ in 0..8 {
             let path = scratch.path(&folder);
-            let killed = kill(start(&scratch, &args), &path, kills % 3 != 0, most, &mut any);
-            kills += u32::from(killed);
+            let killed = kill(start(&scratch, &args), &path, tries % 3 != 0, most, &mut any);
+            (kills, tries) = (kills + u32::from(killed), tries + 1);
             torn += usize::from(being_written(&path) > 0);
             args = match path.join("config.toml").is_file() {
                 true => format!("train --resume {folder}"),
@@ -294,7 +294,7 @@ fn signal(child: &Child, signals: &[&str]) {
 fn an_interrupt_saves_a_run_that_goes_on_to_the_bit_and_a_second_one_tears_nothing() {
     let scratch = runs();
     // Much to look at when the run ends, so that a second interrupt finds it busy.
-    scratch.write("text.txt", &"the quick brown fox jumps over the lazy dog\n".repeat(500));
+    scratch.write("text.txt", &"the quick brown fox jumps over the lazy dog\n".repeat(1000));
     for name in ["text", "text-whole"] {
         let slow = scratch.read(&format!("{name}.toml")).replace("evaluate_every = 9\n", "evaluate_every = 100000\n");
         let slow = slow.replace("1 step", "20 steps").replace("text.txt\"", "text.txt\"\nvalidation = 0.5");

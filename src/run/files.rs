@@ -57,6 +57,14 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Whether a run was begun in the folder `path`.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn has_run(path: &Path) -> Result<bool, StorageError> {
+        Ok(path.join(CONFIG).is_file() || !Checkpoints::of(path).steps()?.is_empty())
+    }
+
     /// Takes the folder of a run that was ended, to go on with it.
     ///
     /// # Errors

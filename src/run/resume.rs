@@ -28,6 +28,10 @@ impl Resumption {
     /// # Errors
     /// A folder without a run, or without a whole checkpoint of it; one that another run has; storage.
     pub fn find(path: &Path) -> Result<Self, Error> {
+        // Nothing is made in a folder of something else.
+        if path.is_dir() && !Folder::has_run(path)? {
+            return Err(nothing_to_go_on_with(path));
+        }
         let folder = Folder::reopen(path)?;
         let mut told = Vec::new();
         let checkpoint = folder.checkpoints().newest(&mut told)?;
