@@ -39,12 +39,16 @@ def programs(target, settings, one_thread):
         "plimsoll": (own, more, {}),
         "plimsoll f16": (own, [*more, "--train", 'storage = "f16"'], {}),
         "pytorch": (python, [train], {}),
+        "burn wgpu": (crate("burn"), ["--backend", "wgpu"], {}),
+        "burn flex": (crate("burn"), ["--backend", "flex"], {}),
         "candle": (crate("candle"), [], {}),
+        "meganeura": (crate("meganeura"), [], {}),
     }
     if one_thread:
         alone = {"RAYON_NUM_THREADS": "1"}
         found |= {
             "pytorch, 1 thread": (python, [train, "--threads", "1"], {}),
+            "burn flex, 1 thread": (crate("burn"), ["--backend", "flex"], alone),
             "candle, 1 thread": (crate("candle"), [], alone),
         }
     for name, (program, *_) in found.items():

@@ -21,6 +21,8 @@ TORCH = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # The crate of each library, and the flags that its own documentation asks for.
 CRATES = {
     "candle": ("candle-nn", {"RUSTFLAGS": "-C target-cpu=native"}),
+    "meganeura": ("meganeura", {}),
+    "burn": ("burn", {}),
 }
 
 
@@ -63,7 +65,7 @@ def plimsoll(target, builds):
     if subprocess.run(build, cwd=ROOT).returncode != 0:
         sys.exit("plimsoll itself cannot be built")
     builds.note("plimsoll", crates=crates(ROOT, "plimsoll"))
-    if "cold" in builds.known["plimsoll"]:
+    if builds.known["plimsoll"].get("cold"):
         return
     # The library alone, from nothing, in a folder of its own.
     cold = target / "cold"
