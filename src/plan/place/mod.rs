@@ -61,7 +61,7 @@ const EFFORT: u64 = 5000;
 
 /// Places every interval at a multiple of `align`, a power of two, in as small an arena as is soon found.
 ///
-/// It is never larger than with the largest first, each at its lowest free offset.
+/// Up to 16,384 intervals it is never larger than with the largest first, each at its lowest free offset.
 pub fn place(intervals: &[Interval], align: u64) -> Packing {
     let mut packer = Packer::new(intervals, align);
     packer.improve(EFFORT);
