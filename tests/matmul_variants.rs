@@ -243,8 +243,9 @@ fn every_kernel_for_products_makes_every_product_it_fits_and_all_agree() {
     // Where bindings start at coarse steps, kernels are told to skip the most.
     let mut target = device.target().clone();
     target.limits.min_storage_buffer_offset_alignment = 256;
-    // And where few workgroups stand in one dimension, rows of tiles go on in the next.
-    target.limits.max_compute_workgroups_per_dimension = 4;
+    // And where few workgroups stand in one dimension, rows of tiles go on in the next; the narrowest tiles,
+    // those of four lanes, are five beside one another.
+    target.limits.max_compute_workgroups_per_dimension = 5;
     let pretended =
         Target { device_kind: DeviceKind::Discrete, subgroup_min_size: 0, subgroup_max_size: 0, ..target.clone() };
     let mut kernels = variants(&target);
