@@ -1,12 +1,17 @@
-// norm = (sqrt(sum of partials), min(1, max_norm / (that + 1e-6))), by one workgroup; of gradients of a
-// scaled loss, norm = (that / scale, that factor / scale), or a factor of -1 where they are not finite
+// norm = (sqrt(sum of partials), min(1, max_norm / (that + 1e-6))), by one workgroup; in a step that is
+// guarded (1: skips, 2: stops) norm = (that / scale, that factor / scale), or a factor of -1 where it or its
+// loss is not finite, or, where it stops, an earlier one was not
 
-struct Params { len: u32, clips: u32, scaled: u32, max_norm: f32 }
+struct Params { len: u32, clips: u32, guarded: u32, max_norm: f32 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> partials: array<f32>; // (len)
-@group(0) @binding(1) var<storage, read_write> scaler: array<f32>;   // (4) if scaled, the scale first
-@group(0) @binding(2) var<storage, read_write> norm: array<f32>;     // (2)
+@group(0) @binding(1) var<storage, read_write> loss: array<f32>;     // (1) if guarded
+@group(0) @binding(2) var<storage, read_write> scaler: array<f32>;   // (4) if guarded: scale, .., steps skipped
+@group(0) @binding(3) var<storage, read_write> norm: array<f32>;     // (2)
+
+// Told by its bits, since a compiler may take it that no number is infinite or NaN.
+fn finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u; }
 
 var<workgroup> shared_sums: array<f32, 256>;
 
@@ -22,7 +27,11 @@ fn clip_factor(@builtin(local_invocation_index) lane: u32) {
     }
     if lane == 0u {
         var scale = 1.0;
-        if p.scaled != 0u { scale = scaler[0]; }
+        var good = true;
+        if p.guarded != 0u {
+            scale = scaler[0];
+            good = finite(shared_sums[0]) && finite(loss[0]) && (p.guarded == 1u || scaler[3] == 0.0);
+        }
         let length = sqrt(shared_sums[0]) / scale;
         var factor = 1.0;
         if p.clips != 0u {
@@ -31,9 +40,7 @@ fn clip_factor(@builtin(local_invocation_index) lane: u32) {
             if factor > 1.0 { factor = 1.0; }
         }
         factor /= scale;
-        // Told by its bits, since a compiler may take it that no number is infinite or NaN.
-        let finite = (bitcast<u32>(shared_sums[0]) & 0x7fffffffu) < 0x7f800000u;
         norm[0] = length;
-        norm[1] = select(factor, -1.0, p.scaled != 0u && !finite);
+        norm[1] = select(-1.0, factor, good);
     }
 }

@@ -1,6 +1,7 @@
 // scaler = (scale, steps since it changed, steps applied, steps skipped), after a step whose gradients were
 // finite, or not, which the clip factor tells: it is then below 0.
-// scalars = (lr, c1, c2, beta1, first step, ..) with c1, c2 and the first step told from the steps applied
+// scalars = (lr, c1, c2, beta1, first step, 0, canary, canary) with c1, c2 and the first step told from the
+// steps applied, and the first canary from the second, so that who reads it knows that this has run
 
 struct Params { corrects: u32, interval: u32, log_beta2: f32, growth: f32, backoff: f32, least: f32, most: f32 }
 var<immediate> p: Params;
@@ -25,6 +26,7 @@ fn loss_scaler() {
         scalars[2] = correction((applied + 1.0) * p.log_beta2);
     }
     scalars[4] = select(0.0, 1.0, applied == 0.0);
+    scalars[6] = scalars[7];
     if norm[1] < 0.0 {
         scaler[0] = max(p.least, scaler[0] * p.backoff);
         scaler[1] = 0.0;

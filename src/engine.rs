@@ -40,6 +40,9 @@ pub struct Held {
     pub buffers: u64,
 }
 
+/// Looks at what a step's access has written, and says whether to go on.
+pub type Look<'a> = dyn FnMut(usize, usize, &[u8]) -> bool + 'a;
+
 /// Runs the programs of one plan. Commands take effect in order, at the latest at `submit`.
 pub trait Engine {
     /// The plan that is run.
@@ -56,6 +59,10 @@ pub trait Engine {
         self.run(program, copy)?;
         Ok(None)
     }
+
+    /// The same, showing `look` what each dispatch has written: which step of the plan it is, which of its
+    /// accesses, and the bytes. Ends where `look` wants no more.
+    fn inspect(&mut self, program: usize, copy: u32, look: &mut Look<'_>) -> Result<(), EngineError>;
 
     /// Has the content of `slot`, as it is now, appear among the results.
     fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError>;

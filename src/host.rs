@@ -4,7 +4,7 @@
 //! that frees too early turns into NaN here, and into a plausible number nowhere. An oracle for
 //! tests, not a backend.
 
-use crate::engine::{Engine, EngineError, Held};
+use crate::engine::{Engine, EngineError, Held, Look};
 use crate::ids::{SlotId, ValueId};
 use crate::ops::Lowering;
 use crate::plan::{Place, Placed, Plan};
@@ -91,6 +91,10 @@ impl Engine for Host {
     }
 
     fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError> {
+        self.inspect(program, copy, &mut |_, _, _| true)
+    }
+
+    fn inspect(&mut self, program: usize, copy: u32, look: &mut Look<'_>) -> Result<(), EngineError> {
         let steps = self.plan.schedule.programs[program].steps.clone();
         for step in steps.clone() {
             let node = self.plan.schedule.steps[step].node;
@@ -100,6 +104,9 @@ impl Engine for Host {
             let last = step + 1 == steps.end || self.plan.schedule.steps[step + 1].node != node;
             if first {
                 self.run_node(step, copy);
+            }
+            if last && !self.show(step, node, steps.start, copy, look) {
+                break;
             }
             if last {
                 self.poison(step, node, steps.start);
@@ -132,6 +139,18 @@ impl Engine for Host {
 }
 
 impl Host {
+    /// Shows what the steps of `node` have written, of which `last` is the last; returns whether to go on.
+    fn show(&self, last: usize, node: crate::ids::NodeId, from: usize, copy: u32, look: &mut Look<'_>) -> bool {
+        let own = (from..=last).rev().take_while(|&s| self.plan.schedule.steps[s].node == node);
+        let own: Vec<usize> = own.collect();
+        own.into_iter().rev().all(|step| {
+            self.plan.schedule.steps[step].accesses.iter().enumerate().all(|(i, access)| {
+                let place = access.writes.and_then(|value| self.plan.value(value, copy));
+                place.is_none_or(|place| look(step, i, self.bytes(place.within(&access.bytes))))
+            })
+        })
+    }
+
     /// Poisons what died in the steps of `node`, of which `last` is the last.
     ///
     /// Outputs of the same node may already lie in bytes that died within it; those stay.

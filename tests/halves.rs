@@ -70,8 +70,8 @@ fn every_cell_learns_in_halves_as_in_full() {
             println!("{name} {hidden}: off by {off:.1e} of {} > {}", full[0].loss, full[39].loss);
             assert!(off < 1e-2, "{name} of {hidden} units: {off:.1e}");
             assert!(full[39].loss < full[0].loss, "{name} learns");
-            let scaling = found[39].scaling.unwrap();
-            assert_eq!((scaling.skipped_so_far, scaling.next_scale), (0, 65536.0), "{name}");
+            let last = found[39];
+            assert_eq!((last.skipped_so_far, last.next_loss_scale), (0, Some(65536.0)), "{name}");
             let of_norms = |r: &[StepReport]| r.iter().map(|r| r.grad_norm).collect::<Vec<_>>();
             assert!(apart(&of_norms(&found[..1]), &of_norms(&full[..1])) < 1e-2, "{name}: the scale is taken out");
         }
@@ -156,22 +156,22 @@ fn a_step_that_overflows_changes_nothing_is_counted_and_the_scale_backs_off_unti
     let mut reports = session.step(&batches[0]).unwrap();
     assert_eq!(parameter_bits(&mut session), start, "the first step is skipped");
     reports.extend(run(&mut session, &batches[1..]));
-    let of = |r: &StepReport| r.scaling.unwrap();
+    let scale = |r: &StepReport| r.next_loss_scale.unwrap();
     assert_eq!(reports.len(), 24, "every step is reported");
-    assert!(of(&reports[0]).skipped && of(&reports[0]).next_scale == 8_388_608.0);
-    let skipped = reports.iter().filter(|r| of(r).skipped).count() as u64;
-    assert_eq!(of(&reports[23]).skipped_so_far, skipped, "none is lost unsaid");
-    let first = reports.iter().position(|r| !of(r).skipped).expect("it recovers");
+    assert!(reports[0].skipped && scale(&reports[0]) == 8_388_608.0);
+    let skipped = reports.iter().filter(|r| r.skipped).count() as u64;
+    assert_eq!(reports[23].skipped_so_far, skipped, "none is lost unsaid");
+    let first = reports.iter().position(|r| !r.skipped).expect("it recovers");
     assert!((1..20).contains(&first), "{first} steps are skipped before one is not");
-    assert!(reports.iter().skip(first).any(|r| of(r).next_scale > of(&reports[first]).next_scale), "it grows again");
+    assert!(reports.iter().skip(first).any(|r| scale(r) > scale(&reports[first])), "it grows again");
     assert!(reports.iter().all(|r| r.loss.is_finite()));
     assert!(mean(&losses(&reports[20..])) < reports[0].loss, "it learns in the end");
 
     // What Adam makes of its first step must not depend on how many were skipped before.
-    let fresh = Training { loss_scale: LossScale::Static(of(&reports[first - 1]).next_scale), ..training.clone() };
+    let fresh = Training { loss_scale: LossScale::Static(scale(&reports[first - 1])), ..training.clone() };
     let mut fresh = Session::new(&fresh, &device).unwrap();
     let one = run(&mut fresh, &batches[first..=first]);
-    assert!(!of(&one[0]).skipped);
+    assert!(!one[0].skipped);
     let mut again = Session::new(&training, &device).unwrap();
     run(&mut again, &batches[..first]);
     again.reset_state().unwrap();
@@ -185,9 +185,8 @@ fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     let with = |scale| Training { loss_scale: scale, ..language_model(Cell::Gru, 7, Storage::F16) };
     let batches = batches(&with(LossScale::default()), 3);
     let reports = run(&mut Session::new(&with(LossScale::Static(3e9)), &device).unwrap(), &batches);
-    let scaling: Vec<_> = reports.iter().map(|r| r.scaling.unwrap()).collect();
-    assert!(scaling.iter().all(|s| s.skipped && s.next_scale == 3e9), "{scaling:?}");
-    assert_eq!(scaling[2].skipped_so_far, 3);
+    assert!(reports.iter().all(|r| r.skipped && r.next_loss_scale == Some(3e9)), "{reports:?}");
+    assert_eq!(reports[2].skipped_so_far, 3);
     for scale in [
         LossScale::Static(0.0),
         LossScale::Static(f32::NAN),
@@ -199,7 +198,7 @@ fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     }
     // Without halves nothing is scaled, whatever the setting says.
     let full = Training { storage: Storage::F32, ..with(LossScale::Static(0.0)) };
-    assert_eq!(run(&mut Session::new(&full, &device).unwrap(), &batches)[0].scaling, None);
+    assert_eq!(run(&mut Session::new(&full, &device).unwrap(), &batches)[0].next_loss_scale, None);
 }
 
 /// In words of two halves and in whole words of four, on any adapter.

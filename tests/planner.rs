@@ -153,6 +153,8 @@ fn losses_on_host(plan: Plan) -> Vec<f32> {
     }
     host.upload(handles.loss_scale, 0, 0, &(1.0f32 / 21.0).to_le_bytes()).unwrap();
     host.upload(handles.scalars, 0, 0, bytemuck::cast_slice(&[0.1f32, 1.0, 1.0, 0.9, 0.0, 0.0, 0.0, 0.0])).unwrap();
+    let scaler = handles.scaler.unwrap();
+    host.upload(scaler, 0, 0, bytemuck::cast_slice(&[1.0f32, 0.0, 0.0, 0.0])).unwrap();
     for _ in 0..3 {
         host.run(first, 0).unwrap();
         host.run(update, 0).unwrap();

@@ -182,8 +182,9 @@ fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
         ("created since step 1", or(created, "not counted on this backend")),
         ("saved to", folder.display().to_string()),
     ]);
-    if let Some(skipped) = summary.skipped_steps.filter(|&n| n > 0) {
-        let text = format!("{skipped} steps changed nothing: in halves, gradients of the scaled loss were not finite");
+    if summary.skipped_steps > 0 {
+        let skipped = summary.skipped_steps;
+        let text = format!("{skipped} steps changed nothing: their loss or a gradient was not finite");
         rows.push(("skipped", text));
     }
     if summary.train_loss.is_some_and(|loss| !loss.is_finite()) {

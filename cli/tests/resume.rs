@@ -339,13 +339,29 @@ fn a_run_from_which_nothing_can_come_ends_and_leaves_the_last_weights_that_are_n
     let wild = format!("{TEXT}optimizer = {{ type = \"sgd\", learning_rate = 1e30 }}\n");
     scratch.write("wild.toml", &format!("{wild}{SAVING}"));
     let text = scratch.run("train wild.toml --out a", 2);
-    assert_has(&text, &["has the loss", "nothing can be learnt", "the weights of step", "`learning_rate`", "`--init`"]);
-    let weights = bytes(&scratch, "a/model.safetensors");
-    let header = 8 + usize::try_from(u64::from_le_bytes(weights[..8].try_into().unwrap())).unwrap();
+    let said =
+        ["has the loss", "the first number that is not finite is in", "layer `lstm`", "`learning_rate`", "`--init`"];
+    assert_has(&text, &said);
+    let weights = |folder: &str| {
+        let file = bytes(&scratch, &format!("{folder}/model.safetensors"));
+        let header = 8 + usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
+        file[header..].to_vec()
+    };
     let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    assert!(weights[header..].chunks_exact(4).all(|b| number(b).is_finite()), "a number that is none was saved");
-    // Without checkpoints there is nothing to go back to, and nothing is saved rather than that.
+    assert!(weights("a").chunks_exact(4).all(|b| number(b).is_finite()), "a number that is none was saved");
+    // It is said to be of the step before the one that taught nothing.
+    let first = scratch.read("a/metrics.jsonl").lines().filter(|line| !line.contains("skipped")).count();
+    assert_eq!(scratch.json("a/summary.json")["steps"], first);
+    // The device kept them, so that it takes no checkpoints.
     scratch.write("never.toml", &format!("{wild}[checkpoint]\nevery = \"never\"\n"));
-    assert_has(&scratch.run("train never.toml --out b", 2), &["no weights were saved"]);
-    assert!(!scratch.path("b/model.safetensors").exists());
+    scratch.run("train never.toml --out b", 2);
+    assert!(bytes(&scratch, "b/model.safetensors") == bytes(&scratch, "a/model.safetensors"));
+    // Passed over, such steps end the run all the same if there is nothing else.
+    scratch.write("skip.toml", &format!("{wild}non_finite = \"skip\"\n"));
+    assert_has(
+        &scratch.run("train skip.toml --steps 400 --out c", 2),
+        &["The step changed nothing, and training goes on", "100th in a row"],
+    );
+    assert!(weights("c") == weights("a"));
+    assert!(scratch.read("c/metrics.jsonl").contains("\"skipped\":true"));
 }

@@ -28,6 +28,7 @@ pub(super) const TRAIN: &[&str] = &[
     "carry_state",
     "storage",
     "loss_scale",
+    "non_finite",
     "loss",
     "optimizer",
     "schedule",

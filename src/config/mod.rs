@@ -26,7 +26,9 @@ pub use data::{DataConfig, Predict, Source, TargetKind, Unit};
 pub use error::{ConfigError, Problem};
 pub use layer::{Approximate, Init, LayerConfig, LayerKind, Nonlinearity};
 pub use schedule::{Anneal, ScheduleConfig};
-pub use train::{GroupConfig, Length, LossConfig, LossScaleConfig, OptimizerConfig, StorageConfig, TrainConfig};
+pub use train::{
+    GroupConfig, Length, LossConfig, LossScaleConfig, NonFiniteConfig, OptimizerConfig, StorageConfig, TrainConfig,
+};
 
 /// A run: its data, its model, how it is trained and what it may use.
 #[derive(Debug, Clone, PartialEq)]

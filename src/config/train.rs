@@ -26,6 +26,8 @@ pub struct TrainConfig {
     pub storage: StorageConfig,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScaleConfig,
+    /// What becomes of the run if the loss or a gradient of a step is not finite.
+    pub non_finite: NonFiniteConfig,
     /// Whether a batch starts from the recurrent state that the one before ended with.
     pub carry_state: bool,
     /// What is made small.
@@ -47,6 +49,23 @@ words! {
         F32 = "f32",
         /// In halves.
         F16 = "f16",
+    }
+}
+
+words! {
+    /// What becomes of a run with a step whose loss or gradients are not finite. The step changes nothing.
+    NonFiniteConfig {
+        /// It ends, with the weights as they were before that step.
+        Stop = "stop",
+        /// It goes on; where the loss is scaled dynamically, by a lower scale.
+        Skip = "skip",
+    }
+}
+
+impl NonFiniteConfig {
+    /// Halves overflow where `f32` does not, which a lower scale mends.
+    pub(super) fn usual(storage: StorageConfig) -> Self {
+        if storage == StorageConfig::F16 { Self::Skip } else { Self::Stop }
     }
 }
 
@@ -184,6 +203,7 @@ impl TrainConfig {
             clip_value: None,
             storage: StorageConfig::F32,
             loss_scale: LossScaleConfig::Dynamic,
+            non_finite: NonFiniteConfig::Stop,
             carry_state: matches!(data.source, Source::Text { .. }),
             loss: LossConfig::left_out(data.target()),
             optimizer: OptimizerConfig::AdamW {

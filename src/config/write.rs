@@ -102,6 +102,7 @@ fn train_block(train: &TrainConfig, data: &DataConfig) -> String {
         + &entry("carry_state", train.carry_state)
         + &entry("storage", quoted(train.storage.name()))
         + &loss_scale(train)
+        + &entry("non_finite", quoted(train.non_finite.name()))
         + &entry("warmup", train.warmup)
 }
 

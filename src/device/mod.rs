@@ -2,6 +2,7 @@
 
 mod adapters;
 mod heaps;
+mod inspect;
 mod ledger;
 mod pipelines;
 mod profile;

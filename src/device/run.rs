@@ -4,7 +4,7 @@
 use super::Device;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
-use crate::engine::{Engine, EngineError, Held};
+use crate::engine::{Engine, EngineError, Held, Look};
 use crate::graph::Role;
 use crate::ids::SlotId;
 use crate::plan::{Place, Plan, Staging};
@@ -167,6 +167,26 @@ impl DeviceEngine {
         encoder.finish()
     }
 
+    /// What lies at `place`, whole words, by way of the readback buffers.
+    pub(super) fn fetch(&mut self, place: Place) -> Result<Vec<u8>, EngineError> {
+        // What was read before stays in line for `results`.
+        self.collect_all()?;
+        let earlier = std::mem::take(&mut self.arrived);
+        let mut bytes = Vec::with_capacity(usize::try_from(place.bytes).unwrap_or(0));
+        let mut at = 0;
+        while at < place.bytes {
+            let piece = (place.bytes - at).min(self.readback.room());
+            let from = Place { offset: place.offset + at, bytes: piece, ..place };
+            let to = self.readback.reserve(piece);
+            self.recorded.push(Command::Read { from, to });
+            self.collect_all()?;
+            bytes.extend(std::mem::take(&mut self.arrived).into_iter().flatten());
+            at += piece;
+        }
+        self.arrived = earlier;
+        Ok(bytes)
+    }
+
     /// Everything that was read so far goes to `arrived`.
     fn collect_all(&mut self) -> Result<(), EngineError> {
         self.submit()?;
@@ -211,6 +231,10 @@ impl Engine for DeviceEngine {
         self.time_each(program, copy)
     }
 
+    fn inspect(&mut self, program: usize, copy: u32, look: &mut Look<'_>) -> Result<(), EngineError> {
+        self.show_each(program, copy, look)
+    }
+
     fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError> {
         let from = self.plan.slot(slot, copy);
         if self.readback.room() < from.bytes {
@@ -245,23 +269,7 @@ impl Engine for DeviceEngine {
     }
 
     fn download(&mut self, slot: SlotId, copy: u32) -> Result<Vec<u8>, EngineError> {
-        // What was read before stays in line for `results`.
-        self.collect_all()?;
-        let earlier = std::mem::take(&mut self.arrived);
-        let place = self.plan.slot(slot, copy);
-        let mut bytes = Vec::with_capacity(usize::try_from(place.bytes).unwrap_or(0));
-        let mut at = 0;
-        while at < place.bytes {
-            let piece = (place.bytes - at).min(self.readback.room());
-            let from = Place { offset: place.offset + at, bytes: piece, ..place };
-            let to = self.readback.reserve(piece);
-            self.recorded.push(Command::Read { from, to });
-            self.collect_all()?;
-            bytes.extend(std::mem::take(&mut self.arrived).into_iter().flatten());
-            at += piece;
-        }
-        self.arrived = earlier;
-        Ok(bytes)
+        self.fetch(self.plan.slot(slot, copy))
     }
 
     fn held(&self) -> Option<Held> {

@@ -194,7 +194,7 @@ impl Builder {
             Some(given) => (given, None),
             None if self.carries() => {
                 let (slot, held, keep) = self.carried(&format!("state_{suffix}"), ty)?;
-                (self.apply_one(MaskRows, &[held, keep])?, Some(slot))
+                (self.apply_one(MaskRows { mends: true }, &[held, keep])?, Some(slot))
             }
             None => (self.zeros(&ty.shape), None),
         };

@@ -24,9 +24,10 @@ const STRIDE: usize = 4 * 256;
 /// norm[1] = min(1, max_norm / (norm[0] + 1e-6))      1 without max_norm; NaN where norm[0] is NaN
 /// ```
 ///
-/// Where the gradients are those of a scaled loss, `scaler f32[4]` of [`LossScaler`] comes last. Both are
-/// then of the gradients without it, the factor takes it from them, and of gradients that are not all finite
-/// the factor is -1: optimizers leave everything as it is.
+/// Where the step is guarded, the step's `loss f32[1]` and `scaler f32[4]` of [`LossScaler`] come last. The
+/// gradients are those of the loss times the scale: both numbers are of the gradients without it, and the
+/// factor takes it from them. Where the loss or a gradient is not finite the factor is -1, and optimizers leave
+/// everything as it is; with [`Guard::Stop`] so it is in all steps after that.
 ///
 /// [`LossScaler`]: super::LossScaler
 ///
@@ -35,14 +36,23 @@ const STRIDE: usize = 4 * 256;
 pub struct GradientNorm {
     /// The greatest length left as it is.
     pub max_norm: Option<f32>,
-    /// Whether the loss was scaled.
-    pub scaled: bool,
+    /// What becomes of a step that is not finite; `None`: it spoils what it updates.
+    pub guard: Option<Guard>,
+}
+
+/// What becomes of the steps after one whose loss or gradients are not finite; itself it changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// They are made as if it had not been.
+    Skip,
+    /// None of them changes anything either, so that all stays as it was before it.
+    Stop,
 }
 
 impl GradientNorm {
     /// How many of the inputs are gradients.
     fn gradients(&self, inputs: usize) -> usize {
-        inputs - usize::from(self.scaled)
+        inputs.saturating_sub(if self.guard.is_some() { 2 } else { 0 })
     }
 }
 
@@ -58,7 +68,7 @@ struct SquaresParams {
 struct ClipParams {
     len: u32,
     clips: u32,
-    scaled: u32,
+    guard: u32,
     max_norm: f32,
 }
 
@@ -90,10 +100,10 @@ impl Rule for GradientNorm {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
-        let gradients = inputs.len().saturating_sub(self.scaled.into());
+        let gradients = self.gradients(inputs.len());
         ShapeError::unless(gradients > 0, self.name(), || "there is no gradient to measure".into())?;
-        if self.scaled {
-            ShapeError::unless_is(self.name(), "scaler", &inputs[gradients], &TensorType::f32(&[4]))?;
+        for (input, (name, len)) in inputs[gradients..].iter().zip([("loss", 1), ("scaler", 4)]) {
+            ShapeError::unless_is(self.name(), name, input, &TensorType::f32(&[len]))?;
         }
         for (i, g) in inputs[..gradients].iter().enumerate() {
             let fits = g.dtype == DType::F32 && g.len().is_multiple_of(4);
@@ -111,17 +121,18 @@ impl Rule for GradientNorm {
         let params = ClipParams {
             len: clamp(at.outputs[1].len()),
             clips: self.max_norm.is_some().into(),
-            scaled: self.scaled.into(),
+            guard: self.guard.map_or(0, |guard| if guard == Guard::Skip { 1 } else { 2 }),
             max_norm: self.max_norm.unwrap_or_default(),
         };
         let gradients = self.gradients(at.inputs.len());
         // Something has to be bound, even though it is not read.
-        let scaler = if self.scaled { at.read(gradients) } else { at.read(0) };
+        let [loss, scaler] =
+            [0, 1].map(|i| if self.guard.is_some() { at.read(gradients + i) } else { at.read_again(1) });
         let clip = Dispatch {
             shader: shader!("clip_factor"),
             params: bytes_of(&params).to_vec(),
             groups: [1, 1, 1],
-            bindings: vec![at.read_again(1), scaler, at.write(0)],
+            bindings: vec![at.read_again(1), loss, scaler, at.write(0)],
         };
         let squares = (0..gradients).flat_map(|i| squares(at, i));
         squares.chain([clip]).collect()
@@ -140,32 +151,50 @@ impl Rule for GradientNorm {
                 rest = later;
             }
         }
-        let scale = if self.scaled { inputs[inputs.len() - 1][0] } else { 1.0 };
-        let norm = partials.iter().sum::<f64>().sqrt() / scale;
+        let sum: f64 = partials.iter().sum();
+        // What is too large for the device is infinite there.
+        let sum = if sum > f32::MAX.into() { f64::INFINITY } else { sum };
+        let (scale, good) = match (self.guard, inputs) {
+            (Some(guard), [.., loss, scaler]) => {
+                let finite = sum.is_finite() && loss[0].is_finite();
+                (scaler[0], finite && (guard == Guard::Skip || scaler[3] == 0.0))
+            }
+            _ => (1.0, true),
+        };
+        let norm = sum.sqrt() / scale;
         let factor = self.max_norm.map_or(1.0, |most| f64::from(most) / (norm + 1e-6));
         // Not `min`, which drops a NaN.
         let factor = if factor > 1.0 { 1.0 } else { factor };
-        let skipped = self.scaled && !norm.is_finite();
-        vec![vec![norm, if skipped { -1.0 } else { factor / scale }], partials]
+        vec![vec![norm, if good { factor / scale } else { -1.0 }], partials]
     }
 
     fn specimens() -> Vec<Specimen> {
         let shapes: [&[&[u32]]; 4] = [&[&[4]], &[&[4 * 257]], &[&[7, 4], &[12, 13], &[4]], &[&[65, 1024]]];
         // As long as 2, which a limit of 3 must leave as it is.
-        let plain = |max_norm| GradientNorm { max_norm, scaled: false };
+        let plain = |max_norm| GradientNorm { max_norm, guard: None };
         let within = Specimen::new(plain(Some(3.0)), &[&[4]]).filled(0, Data::Values(vec![1.0; 4]));
-        let scaled = |max_norm, spoilt: f64| {
+        let guarded = |guard, max_norm, spoilt: f64, loss: f64, skipped: f64| {
             let spoil = Data::Values([vec![1.0; 11], vec![spoilt]].concat());
-            Specimen::new(GradientNorm { max_norm, scaled: true }, &[&[40], &[12], &[4]])
+            Specimen::new(GradientNorm { max_norm, guard: Some(guard) }, &[&[40], &[12], &[1], &[4]])
                 .filled(1, spoil)
-                .filled(2, Data::Values(vec![64.0, 0.0, 3.0, 1.0]))
+                .filled(2, Data::Values(vec![loss]))
+                .filled(3, Data::Values(vec![64.0, 0.0, 3.0, skipped]))
         };
-        let scaled = [None, Some(0.01)].map(|max_norm| [1.0, f64::INFINITY].map(|x| scaled(max_norm, x)));
+        let guarded = [
+            guarded(Guard::Skip, None, 1.0, 2.0, 1.0),
+            guarded(Guard::Skip, Some(0.01), 1.0, 2.0, 1.0),
+            guarded(Guard::Skip, None, f64::INFINITY, 2.0, 0.0),
+            guarded(Guard::Skip, Some(0.01), f64::INFINITY, 2.0, 1.0),
+            guarded(Guard::Skip, None, 1.0, f64::NAN, 0.0),
+            guarded(Guard::Stop, Some(0.01), 1.0, f64::NEG_INFINITY, 0.0),
+            guarded(Guard::Stop, None, 1.0, 2.0, 0.0),
+            guarded(Guard::Stop, None, 1.0, 2.0, 1.0),
+        ];
         [None, Some(0.5), Some(1e6)]
             .into_iter()
             .flat_map(|max_norm| shapes.map(|s| Specimen::new(plain(max_norm), s)))
             .chain([within])
-            .chain(scaled.into_iter().flatten())
+            .chain(guarded)
             .collect()
     }
 }

@@ -14,6 +14,7 @@ use crate::tensor::TensorType;
 ///
 /// ```text
 /// scaler = (scale, steps since it changed, steps applied, steps skipped)
+/// scalars[6] = scalars[7]       a word that comes back only from a device that computes
 /// ```
 ///
 /// A step whose gradients are not all finite, which [`GradientNorm`] tells by a clip factor below 0, is
@@ -98,6 +99,7 @@ impl Rule for LossScaler {
             scalars[2] = correction(beta2.into());
         }
         scalars[4] = f64::from(u8::from(applied == 0.0));
+        scalars[6] = scalars[7];
         if inputs[0][1] < 0.0 {
             let scale = (scaler[0] * backoff).max(least);
             scaler = vec![scale, 0.0, applied, scaler[3] + 1.0];
@@ -121,7 +123,7 @@ impl Rule for LossScaler {
             let op = LossScaler { interval, growth: 2.0, backoff: 0.5, beta2 };
             Specimen::new(op, &[&[2], &[8], &[4]])
                 .filled(0, Data::Values(vec![3.0, factor]))
-                .filled(1, Data::Values(vec![0.05, 1.0, 1.0, 0.9, 0.0, 0.0, 0.0, 0.0]))
+                .filled(1, Data::Values(vec![0.05, 1.0, 1.0, 0.9, 0.0, 0.0, 0.0, 77.0]))
                 .filled(2, Data::Values(scaler.to_vec()))
         };
         vec![

@@ -13,9 +13,14 @@ use crate::tensor::{DType, TensorType};
 /// The state of a recurrence is `S` tensors `(B, H)`, of which all have the same rows forgotten. With
 /// one of them `S` may be left out, and whatever dimensions `B` stands for, `keep` has them too.
 ///
-/// A row left out is exactly zero whatever it held, infinities and NaN too.
+/// A row left out is exactly zero whatever it held, infinities and NaN too. With `mends` so is every element
+/// that is infinite or NaN in the rows that stay: a state that has overflowed in a step that was passed over
+/// must not spoil all that come after it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MaskRows;
+pub struct MaskRows {
+    /// Whether elements that are no finite numbers become 0.
+    pub mends: bool,
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -23,6 +28,7 @@ struct Params {
     len: u32,
     rows: u32,
     cols: u32,
+    mends: u32,
 }
 
 impl Rule for MaskRows {
@@ -43,21 +49,23 @@ impl Rule for MaskRows {
     }
 
     fn gradient(&self, at: &Site, slope: &Slope, out: &mut dyn Emit) -> Vec<Option<ValueId>> {
-        let dx = slope.outputs[0].map(|dy| out.emit_one(MaskRows, &[dy, at.inputs[1]]));
+        let dx = slope.outputs[0].map(|dy| out.emit_one(MaskRows { mends: false }, &[dy, at.inputs[1]]));
         vec![dx, None]
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let len = at.outputs[0].len();
         let (_, cols) = at.outputs[0].as_matrix();
-        let params = Params { len: clamp(len), rows: clamp(at.inputs[1].len()), cols: clamp(cols) };
+        let (rows, mends) = (clamp(at.inputs[1].len()), self.mends.into());
+        let params = Params { len: clamp(len), rows, cols: clamp(cols), mends };
         vec![at.by_rows(shader!("mask_rows"), bytes_of(&params).to_vec(), vec![at.read(0), at.read(1), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
         let (_, cols) = at.outputs[0].as_matrix();
         let rows = inputs[0].chunks(clamp(cols) as usize).zip(inputs[1].iter().cycle());
-        let kept = rows.flat_map(|(row, &keep)| row.iter().map(move |&x| if index(keep) == 0 { 0.0 } else { x }));
+        let stays = |x: f64, keep: f64| index(keep) != 0 && (x.is_finite() || !self.mends);
+        let kept = rows.flat_map(|(row, &keep)| row.iter().map(move |&x| if stays(x, keep) { x } else { 0.0 }));
         vec![kept.collect()]
     }
 
@@ -72,7 +80,7 @@ impl Rule for MaskRows {
     fn specimens() -> Vec<Specimen> {
         let of = |b: u32, h: u32| {
             let keep: Vec<u32> = (0..b).map(|i| u32::from(i % 3 != 1)).collect();
-            Specimen::new(MaskRows, &[&[b, h], &[b]]).ids(1, &keep)
+            Specimen::new(MaskRows { mends: false }, &[&[b, h], &[b]]).ids(1, &keep)
         };
         // A state that has overflowed must not outlive its sequence.
         let spoilt = Data::Values(vec![f64::NAN, f64::INFINITY, 0.5, -0.5]);
@@ -81,8 +89,9 @@ impl Rule for MaskRows {
             of(7, 13).differentiable(&[0]),
             of(1, 257).differentiable(&[0]),
             of(257, 1).differentiable(&[0]),
-            Specimen::new(MaskRows, &[&[2, 5, 3], &[5]]).ids(1, &[1, 0, 0, 1, 1]).differentiable(&[0]),
-            Specimen::new(MaskRows, &[&[2, 2], &[2]]).ids(1, &[0, 1]).filled(0, spoilt),
+            Specimen::new(MaskRows { mends: true }, &[&[2, 5, 3], &[5]]).ids(1, &[1, 0, 0, 1, 1]).differentiable(&[0]),
+            Specimen::new(MaskRows { mends: false }, &[&[2, 2], &[2]]).ids(1, &[0, 1]).filled(0, spoilt.clone()),
+            Specimen::new(MaskRows { mends: true }, &[&[2, 2], &[2]]).ids(1, &[1, 1]).filled(0, spoilt),
         ]
     }
 }

@@ -338,6 +338,7 @@ mod view;
 pub use activation::Function;
 pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
+pub use gradient_norm::Guard;
 pub use matmul::Layout;
 pub use optimizer::{ParameterRange, Update};
 pub use pointwise::Curve;

@@ -38,6 +38,13 @@ pub struct Place {
     pub bytes: u64,
 }
 
+impl Place {
+    /// The `bytes` of it, counted from its own start.
+    pub(crate) fn within(self, bytes: &std::ops::Range<u64>) -> Self {
+        Self { offset: self.offset + bytes.start, bytes: bytes.end - bytes.start, ..self }
+    }
+}
+
 /// Where a slot lies, with all its copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotPlace {

@@ -32,8 +32,9 @@ use crate::storage::{self, StorageError, load_sealed, save_sealed};
 use crate::training::rate::PlateauState;
 use crate::training::{Planned, TrainingState};
 
-/// The version that is written, and the newest that can be read.
-pub const VERSION: u32 = 1;
+/// The version that is written, and the newest that can be read. Files of 1 lack the count of steps where
+/// floats are stored in full; none of those was skipped.
+pub const VERSION: u32 = 2;
 /// The folder, within that of the run.
 const FOLDER: &str = "checkpoints";
 /// The entry of a file's metadata.

@@ -9,7 +9,11 @@
 //! What is taken up goes on bit for bit: a checkpoint has all that the next step depends on, and the
 //! metrics go back to the lines they had then.
 
+mod non_finite;
+
 use std::time::{Duration, Instant};
+
+use non_finite::Skips;
 
 use super::checkpoint::{About, Checkpoint, Saver, VERSION};
 use super::metrics::Past;
@@ -61,8 +65,8 @@ pub struct Learner<'a> {
     saved_step: Option<u64>,
     /// Whether the last line of metrics could not be written, which was told then.
     lines_wait: bool,
-    /// The first step from which nothing can come any more.
-    diverged: Option<StepReport>,
+    /// Steps that were not finite.
+    skips: Skips,
 }
 
 impl<'a> Learner<'a> {
@@ -86,7 +90,7 @@ impl<'a> Learner<'a> {
             saved_at: Instant::now(),
             saved_step: None,
             lines_wait: false,
-            diverged: None,
+            skips: Skips::default(),
         })
     }
 
@@ -139,11 +143,12 @@ impl<'a> Learner<'a> {
         if self.saved_step.is_none() {
             self.save(watcher)?;
         }
-        while self.session.steps() < steps && self.diverged.is_none() && !watcher.wants_end() {
+        while self.session.steps() < steps && self.skips.last_straw.is_none() && !watcher.wants_end() {
             let batch = self.batches.next().expect("batches of training have no end");
             let reports = self.session.step(&batch)?;
             self.tally.add(&reports);
             self.report(&reports, watcher);
+            self.tell_of_skip(watcher)?;
             self.look_at_validation(watcher)?;
             if self.saver.is_done() {
                 self.wait(watcher);
@@ -153,7 +158,7 @@ impl<'a> Learner<'a> {
             }
         }
         self.flush(watcher)?;
-        if let Some(report) = self.diverged {
+        if let Some(report) = self.skips.last_straw {
             return Err(self.give_up(&report, watcher)?);
         }
         if self.saved_step != Some(self.session.steps()) {
@@ -166,37 +171,9 @@ impl<'a> Learner<'a> {
         Ok(summary)
     }
 
-    /// Saves the weights of the newest checkpoint, whose numbers are all finite; says why the run ends.
-    fn give_up(&mut self, report: &StepReport, watcher: &mut dyn Watcher) -> Result<Error, Error> {
-        self.wait(watcher);
-        self.folder.settle()?;
-        let mut told = Vec::new();
-        let newest = self.folder.checkpoints().newest(&mut told)?;
-        told.iter().for_each(|news| watcher.told(news));
-        let weights = match newest {
-            Some(checkpoint) => {
-                self.session.restore(&checkpoint.state)?;
-                let summary = self.run.summary(&mut self.session, &self.tally)?;
-                self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
-                format!("the weights of step {}, which were saved, are in the folder", checkpoint.about.step)
-            }
-            None => "no weights were saved, as the run has no checkpoints".into(),
-        };
-        let StepReport { step, loss, grad_norm, .. } = report;
-        Ok(Error::Input(format!(
-            "step {step} has the loss {loss} and gradients of norm {grad_norm}, from which nothing can be learnt: \
-             the run ends, and {weights}. A smaller `learning_rate` or a `clip_norm` may help; a new run can begin \
-             from those weights with `--init`"
-        )))
-    }
-
     /// Passes on what steps said.
     fn report(&mut self, reports: &[StepReport], watcher: &mut dyn Watcher) {
-        // A step that was skipped on the device has changed nothing.
-        let skipped = |report: &StepReport| report.scaling.is_some_and(|scaling| scaling.skipped);
-        let finite = |report: &StepReport| report.loss.is_finite() && report.grad_norm.is_finite();
-        let diverged = reports.iter().find(|report| !finite(report) && !skipped(report));
-        self.diverged = self.diverged.or(diverged.copied());
+        self.count_skips(reports);
         let appended = self.folder.append(reports);
         self.mind(appended, watcher);
         watcher.stepped(&self.session, reports, &self.tally);
@@ -252,6 +229,10 @@ impl<'a> Learner<'a> {
         }
         self.flush(watcher)?;
         self.wait(watcher);
+        // What is left of a run that is to end is not what any of its steps has come to.
+        if self.skips.last_straw.is_some() {
+            return Ok(());
+        }
         let step = self.session.steps();
         (self.saved_at, self.saved_step) = (Instant::now(), Some(step));
         match self.checkpoint()? {
@@ -319,7 +300,7 @@ impl<'a> Learner<'a> {
         let Past { tokens, losses } = past;
         self.tally = Tally::after(about.seconds, about.cpu_seconds, tokens, losses);
         (self.saved_at, self.saved_step) = (Instant::now(), Some(about.step));
-        (self.lines_wait, self.diverged) = (false, None);
+        (self.lines_wait, self.skips) = (false, Skips::default());
         Ok(())
     }
 

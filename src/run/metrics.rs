@@ -20,15 +20,15 @@ struct Line {
     learning_rate: f32,
     grad_norm: f32,
     tokens: u64,
-    #[serde(flatten)]
-    scaling: Option<ScalingLine>,
+    #[serde(skip_serializing_if = "is_false")]
+    skipped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_loss_scale: Option<f32>,
 }
 
-/// What a line has besides where the loss is scaled.
-#[derive(Serialize)]
-struct ScalingLine {
-    skipped: bool,
-    next_loss_scale: f32,
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A line where the validation part was looked at.
@@ -111,9 +111,8 @@ impl Metrics {
 
     /// Adds a line for each step. Lines that cannot be written now wait for the next attempt.
     pub(super) fn append(&mut self, reports: &[StepReport]) -> Result<(), StorageError> {
-        for &StepReport { step, loss, learning_rate, grad_norm, tokens, scaling } in reports {
-            let scaling = scaling.map(|s| ScalingLine { skipped: s.skipped, next_loss_scale: s.next_scale });
-            self.push(&Line { step, loss, learning_rate, grad_norm, tokens, scaling });
+        for &StepReport { step, loss, learning_rate, grad_norm, tokens, skipped, next_loss_scale, .. } in reports {
+            self.push(&Line { step, loss, learning_rate, grad_norm, tokens, skipped, next_loss_scale });
         }
         self.write()
     }
@@ -195,10 +194,11 @@ fn past(lines: &[u8]) -> Past {
 mod tests {
     use super::*;
     use crate::storage::tests::Scratch;
-    use crate::training::Scaling;
 
     fn report(step: u64, loss: f32) -> StepReport {
-        StepReport { step, loss, learning_rate: 2e-3, grad_norm: loss, tokens: 512, scaling: None }
+        let (learning_rate, grad_norm, tokens) = (2e-3, loss, 512);
+        let (skipped, skipped_so_far, next_loss_scale) = (false, 0, None);
+        StepReport { step, loss, learning_rate, grad_norm, tokens, skipped, skipped_so_far, next_loss_scale }
     }
 
     #[test]
@@ -226,7 +226,8 @@ mod tests {
             step: u64::MAX,
             tokens: u64::MAX,
             learning_rate: -1.234_567_8e-38,
-            scaling: Some(Scaling { next_scale: -1.234_567_8e-38, skipped: false, skipped_so_far: 0 }),
+            skipped: true,
+            next_loss_scale: Some(-1.234_567_8e-38),
             ..report(0, -1.234_567_8e-38)
         };
         let before = metrics.bytes;

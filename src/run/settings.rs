@@ -5,7 +5,7 @@ use crate::nn::{Cell, Init, Inputs, Layer, LayerKind, Loss, Model, Recurrent, Ta
 use crate::ops::{self, Function};
 use crate::text;
 use crate::training::rate::{self, OneCycle};
-use crate::training::{LossScale, Network, Optimizer, ParameterGroup, Schedule, Storage, Training};
+use crate::training::{LossScale, Network, NonFinite, Optimizer, ParameterGroup, Schedule, Storage, Training};
 
 impl Config {
     /// What it says is to be learnt from examples of this kind, in a run of `steps` updates.
@@ -27,6 +27,7 @@ impl Config {
             clip_value: train.clip_value,
             storage: train.storage.into(),
             loss_scale: train.loss_scale.into(),
+            non_finite: Some(train.non_finite.into()),
             seed: self.seed,
             memory: self.budget.memory,
             report_every: train.report_every,
@@ -211,6 +212,15 @@ impl From<config::LossScaleConfig> for LossScale {
         match scale {
             config::LossScaleConfig::Dynamic => LossScale::default(),
             config::LossScaleConfig::Static(scale) => LossScale::Static(scale),
+        }
+    }
+}
+
+impl From<config::NonFiniteConfig> for NonFinite {
+    fn from(policy: config::NonFiniteConfig) -> Self {
+        match policy {
+            config::NonFiniteConfig::Stop => NonFinite::Stop,
+            config::NonFiniteConfig::Skip => NonFinite::Skip,
         }
     }
 }

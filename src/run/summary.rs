@@ -29,8 +29,8 @@ pub struct Summary {
     pub steps: u64,
     /// Units predicted in them.
     pub tokens: u64,
-    /// Those of them that changed nothing, because a gradient was not finite; null where the loss is not scaled.
-    pub skipped_steps: Option<u64>,
+    /// Those of them that changed nothing, because the loss or a gradient was not finite.
+    pub skipped_steps: u64,
     /// The mean loss of the last 50 steps, in nats per unit; null of nothing or of infinity.
     pub train_loss: Option<f64>,
     /// The mean loss of the validation part; null without one.
@@ -67,7 +67,7 @@ pub struct Tally {
     last: Instant,
     cpu_at_last: Option<f64>,
     tokens: u64,
-    skipped: Option<u64>,
+    skipped: u64,
     recent: VecDeque<f32>,
     /// Tokens, time, and time on processors of the run before it was taken up.
     tokens_before: u64,
@@ -93,7 +93,7 @@ impl Tally {
             last: now,
             cpu_at_last: cpu,
             tokens: 0,
-            skipped: None,
+            skipped: 0,
             recent: VecDeque::new(),
             tokens_before: 0,
             seconds_before: 0.0,
@@ -135,7 +135,7 @@ impl Tally {
     /// They came all at once, so they tell nothing of the speed.
     pub fn add_last(&mut self, reports: &[StepReport]) {
         self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
-        self.skipped = reports.iter().filter_map(|r| r.scaling).map(|s| s.skipped_so_far).next_back().or(self.skipped);
+        self.skipped = reports.last().map_or(self.skipped, |r| r.skipped_so_far);
         self.recent.extend(reports.iter().map(|r| r.loss));
         self.recent.drain(..self.recent.len().saturating_sub(RECENT));
         (self.last, self.cpu_at_last) = (Instant::now(), cpu_seconds());
@@ -209,7 +209,9 @@ mod tests {
     use super::*;
 
     fn report(step: u64, loss: f32) -> StepReport {
-        StepReport { step, loss, learning_rate: 0.1, grad_norm: 1.0, tokens: 8, scaling: None }
+        let (learning_rate, grad_norm, tokens) = (0.1, 1.0, 8);
+        let (skipped, skipped_so_far, next_loss_scale) = (false, 0, None);
+        StepReport { step, loss, learning_rate, grad_norm, tokens, skipped, skipped_so_far, next_loss_scale }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 mod batch;
 mod groups;
+mod guard;
+mod handles;
 mod held_out;
 mod numbers;
 mod optimizer;
@@ -14,6 +16,7 @@ mod refuse;
 mod reports;
 mod session;
 mod state;
+mod step;
 mod writer;
 
 use crate::bytes::Bytes;
@@ -25,12 +28,13 @@ use crate::target::Target;
 pub use crate::data::{Batch, Data};
 pub use crate::nn::{Custom, Loss, Model, Network, Task};
 pub use groups::ParameterGroup;
+pub use guard::{NonFinite, Origin};
+pub use handles::{Handles, SampleHandles};
 pub use optimizer::Optimizer;
 pub use precision::{LossScale, Storage};
 pub use profile::OpTime;
-pub use programs::{Handles, SampleHandles};
 pub use rate::Schedule;
-pub use reports::{Evaluation, Scaling, StepReport};
+pub use reports::{Evaluation, StepReport};
 pub use session::{NamedNumbers, Session};
 pub use state::TrainingState;
 pub use writer::{Sampling, Writer};
@@ -60,6 +64,8 @@ pub struct Training {
     pub storage: Storage,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScale,
+    /// What becomes of a run with a step that is not finite; `None`: what [`Training::on_non_finite`] says.
+    pub non_finite: Option<NonFinite>,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
     /// How its step size changes.
@@ -111,6 +117,7 @@ impl Training {
             accumulate: 1,
             storage: Storage::default(),
             loss_scale: LossScale::default(),
+            non_finite: None,
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),
             groups: Vec::new(),

@@ -1,7 +1,6 @@
 //! In what precision a run keeps what it makes, and what keeps small gradients from vanishing in it.
 
 use super::Training;
-use crate::ops::LossScaler;
 use crate::ops::loss_scaler::SCALES;
 
 /// How floats between two dispatches are stored. Arithmetic is `f32` either way, and so are parameters,
@@ -75,14 +74,5 @@ impl Training {
     /// How the loss is scaled, if it is.
     pub fn scaling(&self) -> Option<LossScale> {
         (self.storage == Storage::F16 && self.learn).then_some(self.loss_scale)
-    }
-
-    /// What keeps the scale.
-    pub(super) fn loss_scaler(&self) -> Option<LossScaler> {
-        let beta2 = self.optimizer.beta2();
-        self.scaling().map(|scale| match scale {
-            LossScale::Static(_) => LossScaler { interval: 0, growth: 1.0, backoff: 1.0, beta2 },
-            LossScale::Dynamic { interval, .. } => LossScaler { interval, growth: 2.0, backoff: 0.5, beta2 },
-        })
     }
 }

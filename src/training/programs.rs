@@ -14,72 +14,14 @@ use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::narrow::narrow;
-use crate::nn::{Answer, Builder, CarriedState, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
+use crate::nn::{Answer, Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
 use crate::ops::{Binary, Derivation, Emit, GradientNorm, ParameterRange};
 use crate::plan::{Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
 use super::batch::Shape;
-use super::{Planned, Storage, Training, groups};
-
-/// Where in a plan the session finds what it needs.
-#[derive(Clone, Debug)]
-pub struct Handles {
-    /// A micro-step's fields, in the network's order.
-    pub fields: Vec<SlotId>,
-    /// For each row, whether its carried state is kept.
-    pub keep: Option<SlotId>,
-    /// For each row, how many timesteps it has.
-    pub lengths: Option<SlotId>,
-    /// Where in training dropout stands.
-    pub dropout: Option<SlotId>,
-    /// What each row's loss is multiplied by: one over the number of valid targets of the step.
-    pub loss_scale: SlotId,
-    /// The optimizer's scalars.
-    pub scalars: SlotId,
-    /// The step's loss.
-    pub loss: SlotId,
-    /// The gradients' global norm, and the factor they were scaled by.
-    pub norm: SlotId,
-    /// The state of loss scaling, where the loss is scaled; see [`LossScaler`](crate::ops::LossScaler).
-    pub scaler: Option<SlotId>,
-    /// The sum of losses of an evaluated batch.
-    pub evaluated: Option<SlotId>,
-    /// How many of its targets are predicted rightly, where that can be told.
-    pub hits: Option<SlotId>,
-    /// What is predicted of a batch.
-    pub predicted: Option<SlotId>,
-    /// What sampling needs.
-    pub sample: Option<SampleHandles>,
-    /// Parameters in the model's order.
-    pub parameters: Vec<Parameter>,
-    /// Second names of parameters that a model has in two places.
-    pub aliases: Vec<(String, String)>,
-    /// Their slots, by group.
-    pub parameter_slots: Vec<SlotId>,
-    /// What the optimizer remembers, and what each element of it starts as.
-    pub optimizer_slots: Vec<(SlotId, f32)>,
-    /// Slots whose content never changes.
-    pub constants: Vec<(SlotId, Vec<f32>)>,
-    /// Carried state of training, with a copy for each micro-step.
-    pub train_states: Vec<CarriedState>,
-    /// Carried state of evaluation.
-    pub evaluate_states: Vec<SlotId>,
-    /// Slots the host works out: from which, into which, how.
-    pub derived: Vec<(SlotId, SlotId, Derivation)>,
-}
-
-/// The slots of sampling.
-#[derive(Clone, Copy, Debug)]
-pub struct SampleHandles {
-    /// The id read last.
-    pub id: SlotId,
-    /// Whether the carried state is kept.
-    pub keep: Option<SlotId>,
-    /// The logits of the next.
-    pub logits: SlotId,
-}
+use super::{Handles, Planned, SampleHandles, Storage, Training, groups};
 
 /// The slots of a batch.
 #[derive(Clone)]
@@ -138,14 +80,15 @@ impl Writer<'_> {
         let scalars = graph.slot("optimizer scalars", Role::Input, 32, 1);
         let loss = graph.slot("loss", Role::Result, 4, 1);
         let norm = graph.slot("gradient norm", Role::Result, 8, 1);
-        let mut optimizer_slots = Vec::new();
+        let (mut optimizer_slots, mut gradient_slots) = (Vec::new(), Vec::new());
         if training.learn {
             let gradients = self.builder.beside_parameters("gradient", Role::Gradient);
             self.micro_step("first", &slots, loss, &gradients, false)?;
             if training.accumulate > 1 {
                 self.micro_step("next", &slots, loss, &gradients, true)?;
             }
-            optimizer_slots = self.update(&gradients, &slots, scalars, norm);
+            optimizer_slots = self.update(&gradients, &slots, scalars, [loss, norm]);
+            gradient_slots = gradients;
         }
         let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
         let (evaluated, hits) = evaluated.map_or((None, None), |(loss, hits)| (Some(loss), hits));
@@ -162,6 +105,7 @@ impl Writer<'_> {
             loss,
             norm,
             scaler: slots.scaler,
+            gradient_slots,
             evaluated,
             hits,
             predicted,
@@ -194,7 +138,7 @@ impl Writer<'_> {
             lengths: training.lengths.then(|| graph.slot("lengths", Role::Input, by_row, 1)),
             dropout: self.used.dropout.then(|| graph.slot("dropout counter", Role::Input, 16, 1)),
             loss_scale: graph.slot("loss scale", Role::Input, 4, 1),
-            scaler: training.scaling().map(|_| graph.slot("loss scaler", Role::OptimizerState, 16, 1)),
+            scaler: training.learn.then(|| graph.slot("loss scaler", Role::OptimizerState, 16, 1)),
             rows,
         }
     }
@@ -250,7 +194,8 @@ impl Writer<'_> {
             .collect();
         let wanted: Vec<ValueId> = used.iter().map(|(_, v)| *v).collect();
         let graph = &mut self.builder.graph;
-        let scale = slots.scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
+        let scaler = slots.scaler.filter(|_| self.training.scaling().is_some());
+        let scale = scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
         let found = differentiate_scaled(graph, loss, scale, &wanted);
         // A parameter used twice has a gradient for each use.
         let mut totals: Vec<Option<ValueId>> = vec![None; parameters.len()];
@@ -283,7 +228,13 @@ impl Writer<'_> {
     }
 
     /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
-    fn update(&mut self, gradients: &[SlotId], slots: &Slots, told: SlotId, norm: SlotId) -> Vec<(SlotId, f32)> {
+    fn update(
+        &mut self,
+        gradients: &[SlotId],
+        slots: &Slots,
+        told: SlotId,
+        [loss, norm]: [SlotId; 2],
+    ) -> Vec<(SlotId, f32)> {
         self.builder.begin("update", Phase::Train);
         self.builder.enter("optimizer");
         let optimizer = self.training.optimizer;
@@ -300,17 +251,18 @@ impl Writer<'_> {
         };
         let g: Vec<ValueId> = gradients.iter().map(|&s| whole(graph, s)).collect();
         let fit = "groups are laid out alike, in multiples of four";
-        let scaler = slots.scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler"));
-        let measured: Vec<ValueId> = g.iter().copied().chain(scaler).collect();
-        let of_all = GradientNorm { max_norm: self.training.clip_norm, scaled: scaler.is_some() };
+        let guard = self.training.guard();
+        let loss = graph.content(loss, 0, TensorType::f32(&[1]), "loss");
+        let slot = slots.scaler.expect("what learns counts its steps");
+        let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
+        let measured = [&g[..], &[loss, scaler]].concat();
+        let of_all = GradientNorm { max_norm: self.training.clip_norm, guard: Some(guard) };
         let total = graph.apply_one(of_all, &measured).expect(fit);
         let total = graph.store(total, norm, 0);
-        let mut scalars = graph.content(told, 0, TensorType::f32(&[8]), "optimizer scalars");
-        if let (Some(slot), Some(scaler), Some(op)) = (slots.scaler, scaler, self.training.loss_scaler()) {
-            let made = graph.apply(op, &[total, scalars, scaler]).expect(fit);
-            scalars = graph.store(made[0], told, 0);
-            graph.store(made[1], slot, 0);
-        }
+        let scalars = graph.content(told, 0, TensorType::f32(&[8]), "optimizer scalars");
+        let made = graph.apply(self.training.loss_scaler(), &[total, scalars, scaler]).expect(fit);
+        let scalars = graph.store(made[0], told, 0);
+        graph.store(made[1], slot, 0);
         for ((group, &parameters), ranges) in parameters.iter().enumerate().zip(ranges) {
             let mut inputs = vec![whole(graph, parameters), g[group]];
             let mut homes = vec![parameters];
@@ -384,8 +336,7 @@ fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handle
     let upload = micro
         .saturating_mul(training.accumulate.into())
         .saturating_add(bytes(handles.scalars) + bytes(handles.loss_scale));
-    let scaler = handles.scaler.map_or(0, bytes);
-    let report = (bytes(handles.loss) + bytes(handles.norm) + scaler) * u64::from(training.report_every);
+    let report = handles.of_step().map(bytes).sum::<u64>() * u64::from(training.report_every);
     let logits = handles.sample.map_or(0, |s| bytes(s.logits)).max(handles.predicted.map_or(0, bytes));
     let parameters = handles.parameter_slots.iter().map(|&s| bytes(s)).fold(0, u64::saturating_add);
     Staging::for_traffic(upload, report.max(logits), parameters, target.limits.max_buffer_size)

@@ -13,28 +13,13 @@ pub struct StepReport {
     pub grad_norm: f32,
     /// Valid targets of the batch.
     pub tokens: u64,
-    /// What came of scaling the loss, where it is scaled.
-    pub scaling: Option<Scaling>,
-}
-
-/// What came of scaling the loss in a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scaling {
-    /// What the loss of the next step is multiplied by.
-    pub next_scale: f32,
-    /// Whether the step left all parameters as they were, because a gradient was not finite.
+    /// Whether it left everything as it was, because the loss or a gradient is not finite, or an earlier step
+    /// of a run that stops for that was not.
     pub skipped: bool,
     /// How many steps of the run have been skipped so far.
     pub skipped_so_far: u64,
-}
-
-impl Scaling {
-    /// From what the device has left of a step: (norm, clip factor) and (scale, .., steps skipped).
-    pub(super) fn new(norm: &[f32], scaler: &[f32]) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of steps")]
-        let skipped_so_far = scaler[3] as u64;
-        Self { next_scale: scaler[0], skipped: norm[1] < 0.0, skipped_so_far }
-    }
+    /// What the loss of the next step is multiplied by, where it is scaled.
+    pub next_loss_scale: Option<f32>,
 }
 
 /// Losses summed over held-out data.

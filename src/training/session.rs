@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::data::{Batch, Data};
+use crate::data::Batch;
 use crate::device::{Device, DeviceEngine};
 use crate::engine::{Engine, Held};
 use crate::error::Error;
@@ -14,8 +14,8 @@ use crate::storage::TensorFile;
 
 use super::batch::Shape;
 use super::numbers::{decoded, index, number, numbers};
-use super::rate::{PlateauState, Rate};
-use super::{Evaluation, Planned, Scaling, StepReport, Training};
+use super::rate::PlateauState;
+use super::{Evaluation, Planned, Training};
 
 /// A parameter's name, shape and numbers.
 pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
@@ -24,24 +24,24 @@ pub type NamedNumbers = (String, Vec<u64>, Vec<f32>);
 pub(super) type Carry<'a> = dyn FnMut(&mut Session, &'static str, u32) -> Result<(), Error> + 'a;
 
 /// What is known of a step before the device has answered.
-struct Pending {
-    step: u64,
-    learning_rate: f32,
-    tokens: u64,
+pub(super) struct Pending {
+    pub(super) step: u64,
+    pub(super) learning_rate: f32,
+    pub(super) tokens: u64,
 }
 
 /// A run on a device.
 pub struct Session {
     pub(super) engine: Box<dyn Engine>,
     pub(super) planned: Planned,
-    shape: Shape,
+    pub(super) shape: Shape,
     pub(super) plateau: PlateauState,
     pub(super) step: u64,
     /// What losses are multiplied by, as it was last uploaded.
     pub(super) canary: f32,
-    pending: VecDeque<Pending>,
+    pub(super) pending: VecDeque<Pending>,
     /// What was held after the first step, and the most buffers that were held after any.
-    first_step: Option<(Held, u64)>,
+    pub(super) first_step: Option<(Held, u64)>,
 }
 
 impl Session {
@@ -72,7 +72,7 @@ impl Session {
         Self::on(Box::new(Host::new(planned.plan.clone())), planned)
     }
 
-    fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
+    pub(super) fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
         let (shape, plateau) = (Shape::of(&planned.training), PlateauState::default());
         let (pending, canary) = (VecDeque::new(), 0.0);
         let mut session = Self { engine, planned, shape, plateau, step: 0, canary, pending, first_step: None };
@@ -88,8 +88,9 @@ impl Session {
             let elements = index(session.plan().graph[slot].bytes / 4);
             session.upload(slot, 0, bytemuck::cast_slice(&vec![start; elements]))?;
         }
-        if let (Some(slot), Some(scale)) = (handles.scaler, session.planned.training.scaling()) {
-            session.upload(slot, 0, bytemuck::cast_slice(&[scale.initial(), 0.0, 0.0, 0.0]))?;
+        if let Some(slot) = handles.scaler {
+            let scaler = session.planned.training.scaler_after(0);
+            session.upload(slot, 0, bytemuck::cast_slice(&scaler))?;
         }
         session.engine.submit()?;
         Ok(session)
@@ -120,73 +121,6 @@ impl Session {
     pub fn allocations_after_first_step(&self) -> Option<u64> {
         let (first, most) = self.first_step?;
         Some(most - first.buffers)
-    }
-
-    /// One update from one batch. Returns the reports that have come in since the last call.
-    ///
-    /// # Errors
-    /// A batch that is not what the plan is for; device errors.
-    pub fn step(&mut self, batch: &Batch) -> Result<Vec<StepReport>, Error> {
-        self.update(batch, &mut |session, program, copy| session.run(program, copy))?;
-        let every = u64::from(self.planned.training.report_every);
-        if self.step.is_multiple_of(every) { self.reports(false) } else { Ok(Vec::new()) }
-    }
-
-    /// One update from one batch, whose programs `run` carries out.
-    pub(super) fn update(&mut self, batch: &Batch, run: &mut Carry) -> Result<(), Error> {
-        let training = self.planned.training.clone();
-        if !training.learn {
-            return Err(Error::Input("this run was planned without learning".into()));
-        }
-        let batch = self.shape.accepted(batch.clone(), training.batch)?;
-        let (tokens, count) = self.shape.counted(&batch, training.batch);
-        self.scale_losses(count)?;
-        let base = training.optimizer.learning_rate();
-        let Rate { learning_rate, momentum } = training.schedule.at(self.step, base, &self.plateau);
-        let scalars = training.optimizer.scalars(self.step + 1, learning_rate, momentum);
-        self.upload(self.planned.handles.scalars, 0, bytemuck::cast_slice(&scalars))?;
-        for group in 0..training.accumulate {
-            let part = self.shape.group(&batch, training.batch, group, training.accumulate);
-            self.feed(&part, group * training.micro_batch())?;
-            run(self, if group == 0 { "first" } else { "next" }, group)?;
-        }
-        run(self, "update", 0)?;
-        self.engine.read(self.planned.handles.loss, 0)?;
-        self.engine.read(self.planned.handles.norm, 0)?;
-        if let Some(scaler) = self.planned.handles.scaler {
-            self.engine.read(scaler, 0)?;
-        }
-        self.engine.submit()?;
-        self.step += 1;
-        self.pending.push_back(Pending { step: self.step, learning_rate, tokens });
-        if let Some(now) = self.engine.held() {
-            let (_, most) = self.first_step.get_or_insert((now, now.buffers));
-            *most = now.buffers.max(*most);
-        }
-        Ok(())
-    }
-
-    /// Waits for every step and returns the reports not returned yet.
-    ///
-    /// # Errors
-    /// Device errors.
-    pub fn finish(&mut self) -> Result<Vec<StepReport>, Error> {
-        self.reports(true)
-    }
-
-    fn reports(&mut self, all: bool) -> Result<Vec<StepReport>, Error> {
-        let results = self.engine.results(all)?;
-        let report = |results: &[Vec<u8>], pending: Pending| StepReport {
-            step: pending.step,
-            loss: number(&results[0]),
-            learning_rate: pending.learning_rate,
-            grad_norm: number(&results[1]),
-            tokens: pending.tokens,
-            scaling: results.get(2).map(|scaler| Scaling::new(&numbers(&results[1]), &numbers(scaler))),
-        };
-        let of_steps = results.chunks_exact(2 + usize::from(self.planned.handles.scaler.is_some()));
-        let mut pending = || self.pending.pop_front().expect("each step reads as many results");
-        Ok(of_steps.map(|results| report(results, pending())).collect())
     }
 
     /// The mean loss over `batches` of held-out data, of [`Training::micro_batch`] rows each.
@@ -226,6 +160,7 @@ impl Session {
                 sum.hits = Some(sum.hits.unwrap_or(0) + hits);
             }
         }
+        self.look_at_canary()?;
         Ok(sum)
     }
 
@@ -243,10 +178,13 @@ impl Session {
         for state in self.planned.handles.evaluate_states.clone() {
             self.clear(state, 0)?;
         }
+        self.mark()?;
         self.feed(&batch, 0)?;
         self.run("predict", 0)?;
         self.engine.submit()?;
-        Ok(numbers(&self.engine.download(slot, 0)?))
+        let predicted = numbers(&self.engine.download(slot, 0)?);
+        self.look_at_canary()?;
+        Ok(predicted)
     }
 
     /// Tells the schedule a loss on held-out data; one that waits for a plateau goes by it.
@@ -338,50 +276,6 @@ impl Session {
             self.engine.upload(slot, 0, parameter.offset, bytemuck::cast_slice(numbers))?;
         }
         Ok(self.engine.submit()?)
-    }
-
-    fn scale_losses(&mut self, count: f64) -> Result<(), Error> {
-        // Without a valid target every loss is zero, and so may the scale be.
-        #[allow(clippy::cast_possible_truncation, reason = "the device computes in f32")]
-        let scale = if count == 0.0 { 0.0 } else { (1.0 / count) as f32 };
-        self.canary = scale;
-        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[scale]))
-    }
-
-    /// Uploads a micro-step's rows, of which the first is row `first` of the batch, and what is
-    /// worked out from them.
-    fn feed(&mut self, batch: &Batch, first: u32) -> Result<(), Error> {
-        let handles = self.planned.handles.clone();
-        let shape = self.shape.clone();
-        for (field, &slot) in shape.fields().iter().zip(&handles.fields) {
-            let data = batch.field(&field.name).expect("the batch was checked");
-            self.upload(slot, 0, data.bytes())?;
-            self.derive(slot, data)?;
-        }
-        if let Some(keep) = handles.keep {
-            let rows = index(self.plan().graph[keep].bytes / 4);
-            let kept: Vec<u32> = (0..rows).map(|r| u32::from(!batch.reset.get(r).copied().unwrap_or(false))).collect();
-            self.upload(keep, 0, bytemuck::cast_slice(&kept))?;
-        }
-        if let Some(lengths) = handles.lengths {
-            self.upload(lengths, 0, bytemuck::cast_slice(&batch.lengths))?;
-        }
-        if let Some(dropout) = handles.dropout {
-            let halves = self.step.to_le_bytes();
-            let word = |i: usize| u32::from_le_bytes([halves[i], halves[i + 1], halves[i + 2], halves[i + 3]]);
-            self.upload(dropout, 0, bytemuck::cast_slice(&[word(0), word(4), first, 0]))?;
-        }
-        Ok(())
-    }
-
-    /// Uploads what the plan works out from the ids in `from`.
-    fn derive(&mut self, from: SlotId, data: &Data) -> Result<(), Error> {
-        let Data::U32(ids) = data else { return Ok(()) };
-        let derived: Vec<_> = self.planned.handles.derived.iter().filter(|(f, _, _)| *f == from).copied().collect();
-        for (_, into, how) in derived {
-            self.upload(into, 0, bytemuck::cast_slice(&how.compute(ids)))?;
-        }
-        Ok(())
     }
 
     pub(super) fn upload(&mut self, slot: SlotId, copy: u32, bytes: &[u8]) -> Result<(), Error> {

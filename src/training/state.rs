@@ -15,7 +15,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::engine::EngineError;
 use crate::error::Error;
 use crate::graph::{Home, Role, Slot};
 use crate::ids::SlotId;
@@ -25,6 +24,7 @@ use crate::tensor::{DType, TensorType};
 
 use super::numbers::{index, number};
 use super::rate::PlateauState;
+use super::step::answers_wrongly;
 use super::{Planned, Session};
 
 /// What tensors that are learnt are called before their names.
@@ -169,15 +169,21 @@ impl Session {
         Ok(TrainingState { step: self.step, plateau: self.plateau, tensors })
     }
 
-    /// A device that was lost may go on answering, with zeros. What it was last told of losses, which no
+    /// Leaves something new where losses are scaled, which is told anew before each step, so that
+    /// [`Session::look_at_canary`] tells whether what comes after was carried out.
+    pub(super) fn mark(&mut self) -> Result<(), Error> {
+        self.canary = if self.canary.to_bits() == 1.0f32.to_bits() { 2.0 } else { 1.0 };
+        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[self.canary]))
+    }
+
+    /// A device that was lost may go on answering, with what it had. What it was last told of losses, which no
     /// kernel changes, tells.
-    fn look_at_canary(&mut self) -> Result<(), Error> {
+    pub(super) fn look_at_canary(&mut self) -> Result<(), Error> {
         let found = number(&self.engine.download(self.planned.handles.loss_scale, 0)?);
         if found.to_bits() == self.canary.to_bits() {
             return Ok(());
         }
-        let reason = "it no longer has what was uploaded to it".into();
-        Err(EngineError::Lost { reason }.into())
+        Err(answers_wrongly("it no longer has what was uploaded to it"))
     }
 
     /// Puts back what [`Session::capture`] took out, of this session or of another of the same run;
@@ -188,7 +194,11 @@ impl Session {
     pub fn restore(&mut self, state: &TrainingState) -> Result<(), Error> {
         self.finish()?;
         let wanted = self.planned.kept();
-        let found: BTreeMap<&str, &StoredTensor> = state.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let mut found: BTreeMap<&str, &StoredTensor> = state.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let counts = self.counts_of(state.step);
+        if let Some(counts) = &counts {
+            found.entry(&counts.name).or_insert(counts);
+        }
         let wrong = differences(&wanted, &found);
         if !wrong.is_empty() {
             return Err(Error::Input(format!("the saved state is not that of this run:\n  {}", wrong.join("\n  "))));
@@ -215,6 +225,18 @@ impl Session {
         self.engine.submit()?;
         (self.step, self.plateau) = (state.step, state.plateau);
         Ok(())
+    }
+}
+
+impl Session {
+    /// What counts the steps of a run that has passed over none: a state saved in full by a version that did not
+    /// count them has no such tensor.
+    fn counts_of(&self, step: u64) -> Option<StoredTensor> {
+        let slot = self.planned.handles.scaler?;
+        let kept = self.planned.kept().into_iter().find(|kept| kept.pieces.iter().all(|piece| piece.slot == slot))?;
+        let numbers = self.planned.training.scaler_after(step);
+        let bytes = bytemuck::cast_slice(&numbers).to_vec();
+        Some(StoredTensor { name: kept.name, dtype: kept.dtype, shape: kept.shape, bytes })
     }
 }
 

@@ -53,8 +53,9 @@ impl<'a> Writer<'a> {
     /// An empty prompt starts from the vocabulary's first unit, which is not part of the answer.
     ///
     /// # Errors
-    /// A prompt with a unit the vocabulary lacks; device errors.
+    /// A prompt with a unit the vocabulary lacks; a model whose outputs are no numbers; device errors.
     pub fn write(&mut self, prompt: &str, length: usize) -> Result<String, Error> {
+        self.session.mark()?;
         let mut ids = self.vocabulary.encode(prompt)?;
         let read = ids.len();
         let first = if ids.is_empty() { vec![0] } else { ids.clone() };
@@ -70,6 +71,7 @@ impl<'a> Writer<'a> {
                 logits = self.next(id)?;
             }
         }
+        self.session.look_at_canary()?;
         Ok(self.vocabulary.decode(&ids[read..]))
     }
 
@@ -83,7 +85,14 @@ impl<'a> Writer<'a> {
         self.started = true;
         self.session.run("sample", 0)?;
         self.session.engine.submit()?;
-        Ok(numbers(&self.session.engine.download(handles.logits, 0)?))
+        let logits = numbers(&self.session.engine.download(handles.logits, 0)?);
+        if let Some(logit) = logits.iter().find(|x| x.is_nan() || **x == f32::INFINITY) {
+            return Err(Error::Input(format!(
+                "the model gives a unit of the vocabulary the score {logit}, by which nothing can be chosen: its weights are \
+                 not those of a model that has learnt something"
+            )));
+        }
+        Ok(logits)
     }
 
     /// Draws from the softmax of the logits.
