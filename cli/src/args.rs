@@ -48,6 +48,10 @@ Start here:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Log to standard error what this level lets through: error, warn, info, debug, trace, or one for
+    /// each part, as in `plimsoll=debug,wgpu_core=warn`; left out: what RUST_LOG says, or nothing
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Subcommand)]

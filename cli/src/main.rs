@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod diff;
 mod environment;
+mod log;
 mod output;
 mod pack;
 mod plan;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     if !matches!(cli.command, Command::Plan(_) | Command::Pack(_) | Command::Config(_)) {
         environment::start_over_as_drivers_need();
     }
-    match catch_unwind(|| answer(&cli.command)) {
+    let answered = || log::start(cli.log.as_deref()).and_then(|()| answer(&cli.command));
+    match catch_unwind(answered) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),
         Err(_) => ExitCode::from(INTERNAL),

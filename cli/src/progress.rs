@@ -7,6 +7,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::run::Tally;
 use plimsoll::training::StepReport;
 
+use crate::log;
 use crate::plan::grouped;
 
 /// Plain lines of a whole run.
@@ -28,7 +29,8 @@ impl Progress {
     /// For a run of so many steps and planned bytes.
     pub(crate) fn new(steps: u64, planned: Bytes) -> Self {
         // Hidden by indicatif where standard output is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stdout());
+        let target = if log::is_on_terminal() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stdout() };
+        let bar = ProgressBar::with_draw_target(Some(steps), target);
         let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well formed");
         bar.set_style(style.progress_chars("=> "));
         bar.set_message("compiling kernels; the first losses will follow");

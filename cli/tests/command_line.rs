@@ -138,6 +138,29 @@ fn bad_usage_exits_with_2_and_says_what_is_wanted() {
 }
 
 #[test]
+fn what_is_done_is_logged_where_that_is_asked_for_and_only_there() {
+    let scratch = Scratch::with_run();
+    let logged = |args: &str, variable: &str| {
+        let output = scratch.command(args).env("RUST_LOG", variable).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(logged("plan run.toml", ""), "");
+    assert_has(&logged("plan run.toml --log info", ""), &["INFO", "planned the run bytes="]);
+    assert_has(&logged("plan run.toml", "plimsoll=info"), &["planned the run bytes="]);
+    // What the command line says counts.
+    assert_eq!(logged("plan run.toml --log error", "debug"), "");
+    let told = logged("train run.toml --out a --log plimsoll=debug", "");
+    for part in ["opened the device", "asked for memory", "compiled kernels=", "reported step=7", "saved a checkpoint"]
+    {
+        assert!(told.contains(part), "no `{part}` in {told}");
+    }
+    assert!(!told.contains("submitted"), "that is for `trace`");
+    let wrong = scratch.run("plan run.toml --log very=much=so", 2);
+    assert_has(&wrong, &["--log is `very=much=so`", "error, warn, info, debug or trace"]);
+}
+
+#[test]
 fn help_is_complete() {
     let scratch = Scratch::new();
     for (command, wanted) in [

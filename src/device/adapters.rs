@@ -89,7 +89,11 @@ fn enumerate(backends: wgpu::Backends) -> Vec<Adapter> {
     description.flags = wgpu::InstanceFlags::from_build_config().with_env();
     let instance = wgpu::Instance::new(description);
     let found = pollster::block_on(instance.enumerate_adapters(backends));
-    found.into_iter().map(Adapter::new).collect()
+    let found: Vec<_> = found.into_iter().map(Adapter::new).collect();
+    for Adapter { target, unfit, .. } in &found {
+        tracing::debug!(adapter = target.name, backend = target.backend, driver = target.driver, unfit, "found");
+    }
+    found
 }
 
 /// What `WGPU_ADAPTER_NAME` asks for.
@@ -222,6 +226,8 @@ impl Adapter {
         let opened = pollster::block_on(self.adapter.request_device(&description));
         let (device, queue) =
             opened.map_err(|e| AdapterError::Open { name: self.target.name.clone(), reason: e.to_string() })?;
+        let Target { name, backend, driver, .. } = &self.target;
+        tracing::info!(adapter = name, backend, driver, "opened the device");
         Ok(Device::watched(device, queue, self.target.clone()))
     }
 }

@@ -35,6 +35,7 @@ struct Trouble(Arc<Mutex<Option<EngineError>>>);
 
 impl Trouble {
     fn note(&self, error: EngineError) {
+        tracing::error!(%error, "the device is in trouble");
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A lost device makes every later call fail as well; the first word says why.
         first.get_or_insert(error);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crate::plan::Plan;
 use crate::schedule::Step;
@@ -31,7 +32,9 @@ impl Pipelines {
             });
             of_step.push(index);
         }
+        let started = Instant::now();
         let compiled = in_parallel(&distinct, |step| compile(device, &layouts[&step.accesses.len()], step));
+        tracing::info!(kernels = compiled.len(), seconds = started.elapsed().as_secs_f64(), "compiled");
         Self { compiled, layouts, of_step }
     }
 
@@ -70,6 +73,7 @@ fn bind_group_layout(device: &wgpu::Device, bindings: usize) -> wgpu::BindGroupL
 fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -> wgpu::ComputePipeline {
     let shader = &step.dispatch.shader;
     let label = shader.label();
+    let started = Instant::now();
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(&label),
         source: wgpu::ShaderSource::Wgsl(shader.text().into()),
@@ -79,7 +83,7 @@ fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -
         bind_group_layouts: &[Some(layout)],
         immediate_size: crate::ops::clamp(step.dispatch.params.len() as u64),
     });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(&label),
         layout: Some(&layout),
         module: &module,
@@ -89,7 +93,9 @@ fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -
             ..wgpu::PipelineCompilationOptions::default()
         },
         cache: None,
-    })
+    });
+    tracing::debug!(kernel = label, seconds = started.elapsed().as_secs_f64(), "compiled");
+    pipeline
 }
 
 /// What `make` makes of each, in the same order, on as many threads as there are cores.

@@ -251,6 +251,7 @@ impl Engine for DeviceEngine {
         }
         self.upload.close();
         let commands = std::mem::take(&mut self.recorded);
+        tracing::trace!(commands = commands.len(), "submitted");
         let submission = self.device.queue.submit([self.encode(&commands)]);
         self.upload.turn(&submission);
         self.readback.submitted(&submission);
@@ -303,6 +304,7 @@ fn buffer(
     });
     let invalid = pollster::block_on(validity.pop());
     let refused = pollster::block_on(memory.pop());
+    tracing::debug!(bytes, what, refused = refused.is_some() || invalid.is_some(), "asked for memory");
     match refused.or(invalid) {
         Some(error) => Err(EngineError::OutOfMemory { bytes, what, reason: error.to_string() }),
         None => Ok(buffer),

@@ -164,6 +164,7 @@ impl Checkpoints {
     /// # Errors
     /// Storage; those that were there are then untouched.
     pub fn write(&self, checkpoint: &Checkpoint, keep: u32) -> Result<(), StorageError> {
+        let started = std::time::Instant::now();
         storage::create_folder(&self.folder)?;
         let about = serde_json::to_string(&checkpoint.about).expect("numbers and words can be written");
         let path = self.path(checkpoint.about.step);
@@ -173,6 +174,8 @@ impl Checkpoints {
         for step in self.steps()?.into_iter().skip(keep as usize) {
             storage::remove_file(&self.path(step))?;
         }
+        let milliseconds = super::milliseconds(started);
+        tracing::info!(step = checkpoint.about.step, path = %path.display(), milliseconds, "saved a checkpoint");
         Ok(())
     }
 

@@ -124,7 +124,7 @@ impl<'a> Learner<'a> {
             match ended {
                 Ok(summary) => return Ok((self.session, summary)),
                 Err(Error::Engine(EngineError::Lost { reason })) if !lost_before => {
-                    watcher.told(&format!("The device was lost: {reason}. It is opened anew."));
+                    tell(watcher, &format!("The device was lost: {reason}. It is opened anew."));
                     lost_before = true;
                     self.come_back(open, watcher)?;
                 }
@@ -140,6 +140,8 @@ impl<'a> Learner<'a> {
 
     fn train_and_save(&mut self, watcher: &mut dyn Watcher) -> Result<Summary, Error> {
         let steps = self.run.steps()?;
+        let _span = tracing::info_span!("train", folder = %self.folder.path().display()).entered();
+        tracing::info!(from = self.session.steps(), to = steps, "training");
         if self.saved_step.is_none() {
             self.save(watcher)?;
         }
@@ -168,6 +170,7 @@ impl<'a> Learner<'a> {
         let summary = self.run.summary(&mut self.session, &self.tally)?;
         self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
         self.folder.settle()?;
+        tracing::info!(steps = self.session.steps(), seconds = summary.seconds, "ended");
         Ok(summary)
     }
 
@@ -183,7 +186,7 @@ impl<'a> Learner<'a> {
     fn mind(&mut self, written: Result<(), StorageError>, watcher: &mut dyn Watcher) {
         match written {
             Err(error) if !self.lines_wait => {
-                watcher.told(&format!("{error}. Training goes on; the lines are kept and written when they can be."));
+                tell(watcher, &format!("{error}. Training goes on; the lines are kept and written when they can be."));
                 self.lines_wait = true;
             }
             result => self.lines_wait = result.is_err(),
@@ -208,6 +211,7 @@ impl<'a> Learner<'a> {
             self.session.observe(score.loss);
             let appended = self.folder.append_score(step, &score);
             self.mind(appended, watcher);
+            tracing::info!(step, loss = score.loss, accuracy = score.accuracy, "looked at the validation part");
             watcher.scored(step, &score);
         }
         Ok(())
@@ -269,7 +273,7 @@ impl<'a> Learner<'a> {
     fn come_back(&mut self, open: &mut Open<'_>, watcher: &mut dyn Watcher) -> Result<(), Error> {
         let mut told = Vec::new();
         let newest = self.folder.checkpoints().newest(&mut told)?;
-        told.iter().for_each(|news| watcher.told(news));
+        told.iter().for_each(|news| tell(watcher, news));
         let Some(checkpoint) = newest else {
             let reason = "and the run has no checkpoint to go on from: `every` in `[checkpoint]` says when one is made";
             return Err(EngineError::Lost { reason: reason.into() }.into());
@@ -277,7 +281,7 @@ impl<'a> Learner<'a> {
         let device = open()?;
         self.session = Session::start(self.run.plan(device.target())?, &device)?;
         self.about = about(self.run, self.session.planned(), &self.remark);
-        watcher.told(&format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
+        tell(watcher, &format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
         self.go_back(&checkpoint, watcher)
     }
 
@@ -285,17 +289,20 @@ impl<'a> Learner<'a> {
     fn go_back(&mut self, checkpoint: &Checkpoint, watcher: &mut dyn Watcher) -> Result<(), Error> {
         let about = &checkpoint.about;
         for difference in self.about.differences(about) {
-            watcher.told(&format!("From here on not to the bit what it would have been: {difference}."));
+            tell(watcher, &format!("From here on not to the bit what it would have been: {difference}."));
         }
         self.session.restore(&checkpoint.state)?;
         self.batches.seek(about.batches);
         let (past, same) = self.folder.go_back(checkpoint)?;
         if !same {
             let lines = past.losses.len();
-            watcher.told(&format!(
-                "The metrics are not what they were at step {}: the lines of {lines} steps before it are kept.",
-                about.step
-            ));
+            tell(
+                watcher,
+                &format!(
+                    "The metrics are not what they were at step {}: the lines of {lines} steps before it are kept.",
+                    about.step
+                ),
+            );
         }
         let Past { tokens, losses } = past;
         self.tally = Tally::after(about.seconds, about.cpu_seconds, tokens, losses);
@@ -307,19 +314,31 @@ impl<'a> Learner<'a> {
     fn tell_where_it_can_go_on(&self, watcher: &mut dyn Watcher) {
         if let Ok(Some(step)) = self.folder.checkpoints().steps().map(|steps| steps.first().copied()) {
             let folder = self.folder.path().display();
-            watcher.told(&format!(
-                "The device was lost a second time. The run is saved up to step {step}; \
+            tell(
+                watcher,
+                &format!(
+                    "The device was lost a second time. The run is saved up to step {step}; \
                  `plimsoll train --resume {folder}` goes on from there."
-            ));
+                ),
+            );
         }
     }
 }
 
+/// Says something to who watches, and to the log.
+fn tell(watcher: &mut dyn Watcher, news: &str) {
+    tracing::warn!("{news}");
+    watcher.told(news);
+}
+
 fn tell_not_saved(step: u64, reason: &str, watcher: &mut dyn Watcher) {
-    watcher.told(&format!(
-        "No checkpoint of step {step}: {reason}. Training goes on, the checkpoints before it are untouched, \
+    tell(
+        watcher,
+        &format!(
+            "No checkpoint of step {step}: {reason}. Training goes on, the checkpoints before it are untouched, \
          and the next is tried when it is due."
-    ));
+        ),
+    );
 }
 
 /// What a run's checkpoints say of it, before the first step.

@@ -131,8 +131,14 @@ impl Run {
     /// # Errors
     /// Layers that do not fit one another; too little data for the batch.
     pub fn plan(&self, target: &Target) -> Result<Planned, Error> {
+        let _span = tracing::debug_span!("plan", target = target.name).entered();
+        let started = std::time::Instant::now();
         self.batches()?;
-        self.training()?.plan(target)
+        let planned = self.training()?.plan(target)?;
+        let (bytes, values) = (planned.plan.planned_bytes(), planned.plan.graph.value_ids().count());
+        let dispatches = planned.plan.schedule.steps.len();
+        tracing::info!(bytes, values, dispatches, milliseconds = milliseconds(started), "planned the run");
+        Ok(planned)
     }
 
     /// What is learnt from, batch by batch, without end.
@@ -258,4 +264,9 @@ mod tests {
         let said = run("abcdef", 0.0, 4).plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
         assert!(said.contains("the largest batch is 3"), "{said}");
     }
+}
+
+/// Milliseconds since `started`, for logs.
+fn milliseconds(started: std::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -76,6 +76,7 @@ fn replace(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), StorageError> {
     let attempt = || {
+        tracing::debug!(path = %path.display(), bytes = needed_bytes, "writing");
         if path.is_dir() {
             return Err(io::Error::from(ErrorKind::IsADirectory));
         }

@@ -89,6 +89,7 @@ impl Session {
             }
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of steps")]
             let skipped_so_far = scaler[3] as u64;
+            tracing::debug!(step, loss = loss[0], grad_norm = norm[0], learning_rate, "reported");
             reports.push(StepReport {
                 step,
                 loss: loss[0],

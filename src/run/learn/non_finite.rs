@@ -1,6 +1,6 @@
 //! Steps whose loss or gradients are not finite: told with where that began, passed over or the run's end.
 
-use super::Learner;
+use super::{Learner, tell};
 use crate::error::Error;
 use crate::run::Watcher;
 use crate::training::{NonFinite, Origin, StepReport};
@@ -53,10 +53,13 @@ impl Learner<'_> {
         };
         self.flush(watcher)?;
         let what = self.what_happened(&report)?;
-        watcher.told(&format!(
-            "{what} The step changed nothing, and training goes on; further ones like it have `\"skipped\":true` in the \
+        tell(
+            watcher,
+            &format!(
+                "{what} The step changed nothing, and training goes on; further ones like it have `\"skipped\":true` in the \
              metrics."
-        ));
+            ),
+        );
         Ok(())
     }
 
