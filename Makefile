@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test adapters examples fashion words smoke bench peers lint docs golden clean
+.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ examples: setup ## Run the examples that take seconds
 	$(CARGO) run --quiet --example custom
 	$(CARGO) run --quiet --example char_rnn
 	$(CARGO) run --quiet --example time_series target/time_series.svg
+
+soak: setup ## Train 20,000 steps and open 100 sessions, and hold what they keep against the plan; takes minutes
+	SOAK_STEPS=20000 SOAK_SESSIONS=100 $(CARGO) test --test soak -- --nocapture
 
 fashion: setup ## Learn Fashion-MNIST, by a perceptron and by an LSTM; takes minutes
 	$(CARGO) run --quiet --release --example fashion_mnist

@@ -4,6 +4,7 @@ use crate::config::ConfigError;
 use crate::data::DataError;
 use crate::device::AdapterError;
 use crate::engine::EngineError;
+use crate::memory::TooLittleMemory;
 use crate::nn::LayerError;
 use crate::plan::place::Clash;
 use crate::plan::replay::Fault;
@@ -43,6 +44,9 @@ pub enum Error {
     /// The device failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The host has less memory than the run holds; nothing was taken.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
     /// A file could not be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -73,6 +77,9 @@ impl Error {
     /// What kind of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Error::Storage(StorageError::Memory(_))
+            | Error::Text(TextError::Storage(StorageError::Memory(_)))
+            | Error::Data(DataError::Storage(StorageError::Memory(_))) => ErrorKind::Refused,
             // A file that is not there was named wrongly; one that cannot be read is the disk's fault.
             Error::Config(ConfigError::Unreadable { reason, .. }) if !no_such_file(reason) => ErrorKind::Storage,
             Error::Text(TextError::Storage(e)) if !e.is_bad_input() => ErrorKind::Storage,
@@ -85,7 +92,7 @@ impl Error {
             | Error::Input(_) => ErrorKind::Input,
             // A tensor file that does not belong to the model is bad input; a disk that fails is not.
             Error::Storage(e) if e.is_bad_input() => ErrorKind::Input,
-            Error::Refused(_) => ErrorKind::Refused,
+            Error::Refused(_) | Error::Memory(_) => ErrorKind::Refused,
             Error::Adapter(_) | Error::Engine(_) => ErrorKind::Device,
             Error::Storage(_) => ErrorKind::Storage,
             Error::Fault(_) | Error::Clash(_) => ErrorKind::Internal,

@@ -28,6 +28,7 @@ pub mod error;
 pub mod graph;
 pub mod host;
 pub mod ids;
+pub mod memory;
 pub mod narrow;
 pub mod nn;
 pub mod ops;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// Floors from the ground up: a module imports only from lower floors, or its own.
-const FLOORS: [&str; 24] = [
-    "ids", "bytes", "tensor", "random", "target", "shader", "ops", "graph", "autodiff", "narrow", "schedule", "plan",
-    "engine", "host", "device", "storage", "text", "data", "config", "nn", "refusal", "error", "training", "run",
+const FLOORS: [&str; 25] = [
+    "ids", "bytes", "memory", "tensor", "random", "target", "shader", "ops", "graph", "autodiff", "narrow", "schedule",
+    "plan", "engine", "host", "device", "storage", "text", "data", "config", "nn", "refusal", "error", "training",
+    "run",
 ];
 
 fn sources(root: &str) -> Vec<(String, String)> {

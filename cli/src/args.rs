@@ -14,7 +14,7 @@ Exit codes:
   1  a fault of Plimsoll itself
   2  bad usage or input: arguments, run file, text, profile, weights; a file that is not there; a
      folder that another run is writing to
-  3  refused: the plan exceeds a limit; nothing was allocated
+  3  refused: the plan exceeds a limit, or the run the host's memory; nothing was allocated
   4  device: no adapter, or it failed; a device that is lost is opened anew once before that
   5  storage: the disk or its permissions kept a file from being read or written, or the disk has
      too little room for what the run would write

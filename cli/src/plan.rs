@@ -6,7 +6,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit};
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
-use plimsoll::run::{self, AllowedBy, DiskUse, PlanReport, Run};
+use plimsoll::run::{self, AllowedBy, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 use plimsoll::training::Planned;
@@ -53,7 +53,8 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
 
 /// A plan in numbers, with what the run will write to disk.
 pub(crate) fn report(run: &Run, planned: &Planned) -> Result<PlanReport, Error> {
-    Ok(PlanReport { disk: Some(DiskUse::of(run, planned)?), ..PlanReport::new(planned) })
+    let (disk, host) = (Some(DiskUse::of(run, planned)?), Some(HostUse::of(run, planned)?));
+    Ok(PlanReport { disk, host, ..PlanReport::new(planned) })
 }
 
 /// The run that `file` describes, or the built-in one.
@@ -84,9 +85,23 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         (kind, data),
         ("step", format!("batch {batch}{time}{micro}, {}", optimizer(run))),
         ("disk", disk(run, report.disk.as_ref())),
+        ("host", report.host.as_ref().map_or_else(|| "not told".into(), host)),
         ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
     ];
     draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// What is held in the host's memory.
+fn host(host: &HostUse) -> String {
+    let HostUse { data_bytes, batches_bytes, state_bytes, device_bytes } = *host;
+    let device = if device_bytes == 0 { String::new() } else { format!(", the device's {}", Bytes(device_bytes)) };
+    format!(
+        "{} of memory: data {}, batches {}, a copy of the state {}{device}; beside what the driver takes",
+        Bytes(host.bytes()),
+        Bytes(data_bytes),
+        Bytes(batches_bytes),
+        Bytes(state_bytes)
+    )
 }
 
 /// What is written to disk: how often, and how much of it there is at most.

@@ -41,6 +41,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(weights) = &weights {
         planned.matching(weights)?;
     }
+    if let Some(host) = &report.host {
+        host.check()?;
+    }
     if let Some(disk) = &report.disk {
         disk.check(&path)?;
     }

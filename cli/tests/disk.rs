@@ -119,7 +119,10 @@ fn a_disk_with_too_little_room_is_refused_before_the_run_with_both_numbers() {
     let Some(disk) = SmallDisk::at(scratch.path("small"), "") else { return };
     scratch.write("ten.toml", &RUN.replace("keep = 2", "keep = 10"));
     let text = scratch.run("train ten.toml --out small/a", 5);
-    assert_has(&text, &["the disk holding small/a has too little room", "and 4 MiB are free"]);
+    assert_has(
+        &text,
+        &["the tmpfs (shared memory, and no disk) holding small/a has too little room", "and 4 MiB are free"],
+    );
     assert!(fs::read_dir(&disk.0).unwrap().next().is_none(), "nothing was written");
 }
 
@@ -139,7 +142,7 @@ fn a_disk_that_fills_up_costs_a_checkpoint_and_nothing_else() {
     assert!(copied.unwrap().success());
     let (code, said) = run.end();
     assert_eq!(code, Some(0), "{said}");
-    assert_has(&said, &["the disk holding small/a/", "is full", "bytes were to be written, and ", "saved to"]);
+    assert_has(&said, &["no disk) holding small/a/", "is full", "bytes were to be written, and ", "saved to"]);
     assert!(scratch.path("small/a/checkpoints/step-000001200.safetensors").is_file(), "the next ones were saved");
     assert_each_step_once(&scratch, "small/a", 1200);
     assert_has(&scratch.run("train --resume copy", 0), &["Going on from the checkpoint of step"]);
@@ -188,4 +191,31 @@ fn a_folder_that_is_removed_under_a_run_costs_its_metrics_but_not_the_weights() 
     assert_eq!(code, Some(5), "{said}");
     assert_has(&said, &["cannot write a/metrics.jsonl: the folder a does not exist"]);
     scratch.run("sample a --length 5", 0);
+}
+
+/// The host's memory has an error of its own, with its own numbers, before anything is read or taken.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_and_a_run_that_the_host_has_no_memory_for_are_refused_with_the_numbers() {
+    let scratch = Scratch::with_run();
+    // Takes no room on the disk, and more than any memory.
+    let sparse = |name: &str, bytes: u64| fs::File::create(scratch.path(name)).unwrap().set_len(bytes).unwrap();
+    sparse("text.txt", 1 << 43);
+    let refused =
+        ["the host has too little memory", "text.txt is read as a whole, which takes 8 TiB", "are available, by "];
+    assert_has(&scratch.run("train run.toml --out a", 3), &refused);
+    assert!(!scratch.path("a").exists());
+    sparse("x.safetensors", 1 << 43);
+    fs::write(scratch.path("text.txt"), "the quick brown fox\n".repeat(40)).unwrap();
+    let text = scratch.run("train run.toml --out a --init x.safetensors", 3);
+    assert_has(&text, &["x.safetensors is read as a whole, which takes 8 TiB"]);
+
+    // A limit of the process is heeded as the system's is. Model and state are some 850 MiB.
+    let wide = scratch.read("run.toml").replace("hidden_size = 8", "hidden_size = 5600");
+    scratch.write("wide.toml", &wide);
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_plimsoll");
+    command.args(["-c", &format!("ulimit -v 1100000; exec {program} train wide.toml --out b")]).current_dir(&scratch.0);
+    let text = printed(&mut command, 3);
+    assert_has(&text, &["beside its data the run holds", "`ulimit -v`"]);
 }

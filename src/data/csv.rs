@@ -10,7 +10,12 @@ use super::Target;
 use super::classes::Classes;
 use super::error::{DataError, name_one_of, open};
 use super::table::{Columns, Table, Targets};
+use crate::memory;
 use crate::ops::IGNORE;
+use crate::storage::StorageError;
+
+/// Rows after which the host is asked whether it has room for as many again.
+const ROWS_BETWEEN: usize = 1 << 16;
 
 /// What an empty cell is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +82,12 @@ pub fn parse(file: impl Read, path: &Path, wanted: &Wanted) -> Result<Table, Dat
             }
         }
         rows += 1;
+        if rows % ROWS_BETWEEN == 0 {
+            // Lists double when they are full.
+            let held = 4 * (numbers.len() + answers.len()) + labels.len() * size_of::<Option<String>>();
+            memory::check(&format!("{name}, of which {rows} rows are read, takes another"), held as u64)
+                .map_err(StorageError::Memory)?;
+        }
     }
     if rows == 0 {
         let remedy = "look whether this is the right file";

@@ -97,6 +97,11 @@ impl Dataset {
         &self.fields
     }
 
+    /// Whether both are parts of the same examples, which are then in memory once.
+    pub fn shares_with(&self, other: &Dataset) -> bool {
+        Arc::ptr_eq(&self.fields, &other.fields)
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name() == name)

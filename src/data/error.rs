@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::storage::StorageError;
+use crate::storage::{self, StorageError};
 
 /// Data that could not be read or used.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,13 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), DataError> {
         if about.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok((file, about.len())) }
     });
     opened.map_err(|source| DataError::unreadable(path, source))
+}
+
+/// The same of a file whose content is held as a whole, if the host has that much memory.
+pub(super) fn open_to_hold(path: &Path) -> Result<(File, u64), DataError> {
+    let opened = open(path)?;
+    storage::check_memory(path)?;
+    Ok(opened)
 }
 
 /// What to do about the name `given`: the nearest of `names`, if any is near, and all of them.

@@ -52,6 +52,14 @@ impl Values {
         self.len() == 0
     }
 
+    /// Bytes that they take in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Values::Pixels(x) => x.len(),
+            _ => self.len() * size_of::<u32>(),
+        }
+    }
+
     /// The first that may not be, with what may.
     fn first_wrong(&self, target: bool) -> Option<(usize, String, String)> {
         let number = |x: &[f32], ok: fn(f32) -> bool, wanted: &str| {

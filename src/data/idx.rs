@@ -11,7 +11,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Elements, count, inflated, is_damage, read_up_to};
-use super::error::{DataError, open};
+use super::error::{DataError, open_to_hold};
 
 /// What a gzip file begins with.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
@@ -28,7 +28,7 @@ const FETCH: &str = "fetch the file again";
 /// is cut short or goes on after its last element, or promises more than such a file can hold: no
 /// memory is asked for that the file does not fill.
 pub fn read(path: &Path) -> Result<Array, DataError> {
-    let (mut file, file_bytes) = open(path)?;
+    let (mut file, file_bytes) = open_to_hold(path)?;
     let name = path.display().to_string();
     let failed = |source| DataError::unreadable(path, source);
     let mut start = Vec::new();

@@ -15,7 +15,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::array::{Array, Elements, inflated, is_damage, read_up_to};
-use super::error::{DataError, name_one_of, open};
+use super::error::{DataError, name_one_of, open_to_hold};
 use header::{DType, Header};
 
 /// What to do about a damaged file.
@@ -28,7 +28,7 @@ const SAVE: &str = "save it again";
 /// is cut short or goes on after its last element, or has elements of another type than `f4`, `f8`,
 /// `i4`, `i8`, `u1` and `bool`, little-endian. No memory is asked for that the file does not fill.
 pub fn read(path: &Path) -> Result<Array, DataError> {
-    let (file, file_bytes) = open(path)?;
+    let (file, file_bytes) = open_to_hold(path)?;
     let name = path.display().to_string();
     parse(&mut BufReader::new(file), &name, "", file_bytes).map_err(|trouble| trouble.at(path, ""))
 }
@@ -48,7 +48,7 @@ impl Npz {
     /// # Errors
     /// [`DataError::Storage`] if the file cannot be read, a [`DataError::Fault`] if it is no zip.
     pub fn open(path: &Path) -> Result<Npz, DataError> {
-        let (file, file_bytes) = open(path)?;
+        let (file, file_bytes) = open_to_hold(path)?;
         let name = path.display().to_string();
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| zipped(error).at(path, ""))?;
         Ok(Npz { name, most_bytes: inflated(file_bytes), archive })

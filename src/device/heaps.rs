@@ -8,18 +8,9 @@
 pub(super) fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // A software adapter's heap is a made-up number: it never refuses, the host does.
     if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        return host_memory();
+        return crate::memory::available().map(|available| available.bytes);
     }
     largest_local_heap(adapter)
-}
-
-/// What is available now, as Linux tells it, and no more than the process's group may have.
-fn host_memory() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse().ok());
-    Some((kibibytes * 1024).min(limit.unwrap_or(u64::MAX)))
 }
 
 /// The size of the largest Vulkan heap that is the device's own.

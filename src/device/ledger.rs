@@ -43,12 +43,19 @@ impl Ledger {
     /// What `device` holds beside its own and beside what other engines than the one of `own` have
     /// taken; `None` where the backend does not count.
     pub(super) fn held(&self, device: &wgpu::Device, own: Held) -> Option<Held> {
-        let counted = counted(device);
-        let Account { baseline, taken } = &*self.account();
-        let rest = |all: u64, base: u64, taken: u64, own: u64| all.saturating_sub(base).saturating_sub(taken - own);
+        let taken = self.account().taken;
+        self.all(device).map(|all| Held {
+            bytes: all.bytes.saturating_sub(taken.bytes - own.bytes),
+            buffers: all.buffers.saturating_sub(taken.buffers - own.buffers),
+        })
+    }
+
+    /// What `device` holds beside its own; `None` where the backend does not count.
+    pub(super) fn all(&self, device: &wgpu::Device) -> Option<Held> {
+        let (counted, baseline) = (counted(device), self.account().baseline);
         (counted.bytes > 0).then(|| Held {
-            bytes: rest(counted.bytes, baseline.bytes, taken.bytes, own.bytes),
-            buffers: rest(counted.buffers, baseline.buffers, taken.buffers, own.buffers),
+            bytes: counted.bytes.saturating_sub(baseline.bytes),
+            buffers: counted.buffers.saturating_sub(baseline.buffers),
         })
     }
 }

@@ -11,7 +11,7 @@ mod run;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Held};
 use crate::target::Target;
 
 use ledger::Ledger;
@@ -57,6 +57,12 @@ impl Device {
     /// What plans for this device are made for.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Bytes and buffers it holds beside wgpu's own, for all runs together, by its own counters; `None` where
+    /// the backend has none.
+    pub fn held(&self) -> Option<Held> {
+        self.ledger.all(&self.device)
     }
 
     /// Destroys the device as a driver reset would, so that what follows a loss can be tested.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::DiskUse;
+use super::{DiskUse, HostUse};
 use crate::graph::Role;
 use crate::plan::check::Violation;
 use crate::plan::report::{LayerBytes, PeakTenant};
@@ -62,6 +62,8 @@ pub struct PlanReport {
     pub roles_in_full: Option<BTreeMap<Role, u64>>,
     /// What the run will write to disk, where it is known how it is saved.
     pub disk: Option<DiskUse>,
+    /// What the run will hold in the host's memory, where its data are known.
+    pub host: Option<HostUse>,
     /// What it was planned for.
     pub target: Target,
     /// Why it cannot run, if it cannot.
@@ -147,6 +149,7 @@ impl PlanReport {
             halves: training.storage == Storage::F16,
             roles_in_full: in_full(planned),
             disk: None,
+            host: None,
             target: plan.target.clone(),
             refusal,
         }

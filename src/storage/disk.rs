@@ -20,6 +20,29 @@ pub fn available_bytes(path: &Path) -> Option<u64> {
     fs4::available_space(there).ok()
 }
 
+/// What holds `path`, as the subject of a sentence: a disk, unless the system says that it is memory.
+pub(super) fn holder(path: &Path) -> &'static str {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let there = path.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or(path);
+    match kind_of(&there, &mounts) {
+        Some("tmpfs" | "ramfs") => "the tmpfs (shared memory, and no disk)",
+        _ => "the disk",
+    }
+}
+
+/// The kind of the file system that holds `path`, of those that are mounted: the innermost, and of two in one
+/// place the later.
+fn kind_of<'m>(path: &Path, mounts: &'m str) -> Option<&'m str> {
+    let mounted = mounts.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let place = place.split(' ').nth(4)?.replace("\\040", " ");
+        let depth = Path::new(&place).components().count();
+        path.starts_with(&place).then_some((depth, kind.split(' ').next()?))
+    });
+    mounted.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind)
+}
+
 /// Refuses to write `needed` bytes where there is no room for them. `what` is the subject of a
 /// sentence that ends with how much it is: "the run writes".
 ///
@@ -133,6 +156,21 @@ mod tests {
         check_room(&path, "it writes", 1).unwrap();
         let said = check_room(&path, "it writes", 1 << 62).unwrap_err().to_string();
         assert!(said.contains("it writes 4194304 TiB, and ") && said.contains("c has too little room"), "{said}");
+    }
+
+    #[test]
+    fn what_is_memory_is_not_called_a_disk() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            30 22 0:25 / /dev/shm rw shared:4 - tmpfs tmpfs rw\n\
+            31 22 0:26 / /mnt/a\\040b rw - tmpfs tmpfs rw\n\
+            32 31 8:2 / /mnt/a\\040b/deep rw - xfs /dev/sdb rw\n";
+        let kind = |path: &str| kind_of(Path::new(path), mounts);
+        assert_eq!(kind("/home/x"), Some("ext4"));
+        assert_eq!(kind("/dev/shm/run/metrics.jsonl"), Some("tmpfs"));
+        assert_eq!(kind("/dev/shmall"), Some("ext4"));
+        assert_eq!(kind("/mnt/a b/run"), Some("tmpfs"));
+        assert_eq!(kind("/mnt/a b/deep/run"), Some("xfs"));
+        assert_eq!(kind_of(Path::new("/x"), ""), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::disk::available_bytes;
+use super::disk::{available_bytes, holder};
 use super::folder_of;
 use crate::bytes::Bytes;
 
@@ -35,9 +35,9 @@ pub enum StorageError {
     },
     /// The disk has less room than is known to be needed; nothing was written.
     #[error(
-        "the disk holding {} has too little room: {what} {needed}, and {free} are free; \
+        "{} holding {} has too little room: {what} {needed}, and {free} are free; \
          free some, or save to another disk",
-        path.display()
+        holder(path), path.display()
     )]
     TooLittleRoom {
         /// Where it would be written.
@@ -49,6 +49,9 @@ pub enum StorageError {
         /// What the disk has.
         free: Bytes,
     },
+    /// The host has less memory than the file would take.
+    #[error(transparent)]
+    Memory(crate::memory::TooLittleMemory),
     /// Another process has it in use.
     #[error("{}", in_use(path, *process))]
     InUse {
@@ -161,7 +164,8 @@ pub(crate) fn no_such_file(error: &io::Error) -> bool {
 
 fn full(path: &Path, needed_bytes: u64, free_bytes: Option<u64>) -> String {
     let free = free_bytes.map_or_else(String::new, |bytes| format!(", and {bytes} are free"));
-    format!("the disk holding {} is full: {needed_bytes} bytes were to be written{free}", path.display())
+    let (holder, shown) = (holder(path), path.display());
+    format!("{holder} holding {shown} is full: {needed_bytes} bytes were to be written{free}")
 }
 
 fn in_use(path: &Path, process: Option<u32>) -> String {
@@ -181,6 +185,7 @@ fn describe(action: &str, path: &Path, source: &io::Error) -> String {
         ErrorKind::ReadOnlyFilesystem => {
             format!("cannot {action} {shown}: it lies on a read-only disk")
         }
+        ErrorKind::OutOfMemory => format!("cannot {action} {shown}: the host has too little memory for it"),
         ErrorKind::IsADirectory => format!("cannot {action} {shown}: it is a folder, not a file"),
         ErrorKind::NotADirectory => {
             format!("cannot {action} {shown}: a part of this path is a file, where a folder was meant")

@@ -80,6 +80,7 @@ fn load(path: &Path, known: &[Dtype]) -> Result<TensorFile, StorageError> {
     if about.is_dir() {
         return Err(failed(ErrorKind::IsADirectory.into()));
     }
+    super::check_memory(path)?;
     let (header, _) = read_header(path, &mut file, about.len())?;
     check_dtypes(path, &header, known)?;
     let mut tensors = BTreeMap::new();

@@ -36,9 +36,21 @@ const TEMPORARY_NAMES: u32 = 1000;
 /// The whole of a file.
 ///
 /// # Errors
-/// [`StorageError::Io`], naming the path.
+/// [`StorageError::Memory`] for more than the host can hold, else [`StorageError::Io`], naming the path.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, StorageError> {
+    check_memory(path)?;
     fs::read(path).map_err(|source| StorageError::io("read", path, source))
+}
+
+/// Refuses a file that is larger than the memory it would be read into.
+///
+/// # Errors
+/// [`StorageError::Memory`], with both numbers.
+pub(crate) fn check_memory(path: &Path) -> Result<(), StorageError> {
+    // One that cannot be asked fails when it is read.
+    let Ok(about) = fs::metadata(path) else { return Ok(()) };
+    crate::memory::check(&format!("{} is read as a whole, which takes", path.display()), about.len())
+        .map_err(StorageError::Memory)
 }
 
 /// Writes a file whole or not at all: after a failure, also of the power, the file is as it was or

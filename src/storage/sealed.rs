@@ -107,6 +107,7 @@ pub fn load_sealed(path: &Path) -> Result<SealedFile, StorageError> {
     let failed = |source: io::Error| StorageError::io("read", path, source);
     let mut file = File::open(path).map_err(failed)?;
     let file_bytes = file.metadata().map_err(failed)?.len();
+    super::check_memory(path)?;
     read_sealed(path, &mut file, file_bytes)
 }
 

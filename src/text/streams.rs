@@ -68,6 +68,12 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// Bytes that they take in memory, with the window at hand.
+    pub fn bytes(&self) -> u64 {
+        let window = 2 * u64::from(self.batch) * u64::from(self.window);
+        (self.ids.len() as u64 + window) * size_of::<u32>() as u64
+    }
+
     /// Cuts `ids` into `batch` streams (B) to be read in windows of `window` units (T); what is
     /// left over is dropped.
     ///
