@@ -10,6 +10,7 @@
 //! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
 //! ```
 
+mod pieces;
 mod sharing;
 
 use std::ops::{Index, Range};

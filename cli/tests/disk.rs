@@ -199,7 +199,7 @@ fn a_folder_that_is_removed_under_a_run_costs_its_metrics_but_not_the_weights() 
 fn a_file_and_a_run_that_the_host_has_no_memory_for_are_refused_with_the_numbers() {
     let scratch = Scratch::with_run();
     // Takes no room on the disk, and more than any memory.
-    let sparse = |name: &str, bytes: u64| fs::File::create(scratch.path(name)).unwrap().set_len(bytes).unwrap();
+    let sparse = |name: &str, bytes: u64| File::create(scratch.path(name)).unwrap().set_len(bytes).unwrap();
     sparse("text.txt", 1 << 43);
     let refused =
         ["the host has too little memory", "text.txt is read as a whole, which takes 8 TiB", "are available, by "];

@@ -63,6 +63,12 @@ pub trait Rule {
         Vec::new()
     }
 
+    /// Whether input 0 is (T, B, H), each dispatch reads one timestep of it at most, and every output lies on
+    /// an input, so that input 0 can be worked out as it is read; see [`PiecewiseGradient`].
+    fn is_stepwise(&self) -> bool {
+        false
+    }
+
     /// The same op with one more input, last, to which its first output is added in place.
     fn accumulating(&self) -> Option<Op> {
         None
@@ -240,32 +246,6 @@ pub struct Dispatch {
     pub bindings: Vec<Binding>,
 }
 
-/// An output that may or must take the bytes of an input.
-///
-/// Only for kernels in which the thread that writes an element is the only one to read that
-/// element, and reads it first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InPlace {
-    /// Position of the output.
-    pub output: usize,
-    /// Position of the input, which nothing may read afterwards.
-    pub input: usize,
-    /// Whether the op works no other way.
-    pub must: bool,
-}
-
-impl InPlace {
-    /// Output `output` may take the bytes of input `input` when nothing else needs that.
-    pub fn may(output: usize, input: usize) -> Self {
-        Self { output, input, must: false }
-    }
-
-    /// Output `output` lies on input `input`.
-    pub fn must(output: usize, input: usize) -> Self {
-        Self { output, input, must: true }
-    }
-}
-
 /// Why an op cannot take its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{op}: {reason}")]
@@ -318,6 +298,7 @@ mod embedding;
 mod fill;
 mod gradient_norm;
 mod hits;
+mod in_place;
 mod layer_norm;
 pub mod loss_scaler;
 mod mask_rows;
@@ -339,6 +320,7 @@ pub use activation::Function;
 pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
 pub use gradient_norm::Guard;
+pub use in_place::InPlace;
 pub use matmul::Layout;
 pub use optimizer::{ParameterRange, Update};
 pub use pointwise::Curve;
@@ -381,6 +363,7 @@ ops! {
     recurrent::GruWeightGradient,
     recurrent::Lstm,
     recurrent::LstmGradient,
+    recurrent::PiecewiseGradient,
     recurrent::RecurrentWeightGradient,
     rmsprop::RmsProp,
     row_ends::RowEnds,

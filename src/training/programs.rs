@@ -48,6 +48,7 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
+    builder.graph.work_out_in_pieces(target);
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }

@@ -132,6 +132,10 @@ impl Rule for GruGradient {
         vec![InPlace::must(0, 1), InPlace::must(1, 2), InPlace::must(2, 6)]
     }
 
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
     fn flops(&self, inputs: &[TensorType]) -> u64 {
         products(&inputs[0], &inputs[5])
     }

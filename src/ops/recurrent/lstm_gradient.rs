@@ -135,6 +135,10 @@ impl Rule for LstmGradient {
         vec![InPlace::must(0, 1), InPlace::must(1, 5)]
     }
 
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
     fn flops(&self, inputs: &[TensorType]) -> u64 {
         products(&inputs[0], &inputs[4])
     }

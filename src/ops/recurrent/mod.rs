@@ -33,6 +33,7 @@ mod gru_reset_before_gradient;
 mod gru_weight;
 mod lstm;
 mod lstm_gradient;
+mod piecewise;
 mod weight;
 
 use std::ops::Range;
@@ -50,6 +51,7 @@ pub use gru_reset_before_gradient::{GruResetBeforeGradient, GruResetBeforeWeight
 pub use gru_weight::{GruBiasGradient, GruWeightGradient};
 pub use lstm::Lstm;
 pub use lstm_gradient::LstmGradient;
+pub use piecewise::PiecewiseGradient;
 pub use weight::RecurrentWeightGradient;
 
 /// The extents of a window and the way through it.
