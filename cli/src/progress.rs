@@ -7,7 +7,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::run::Tally;
 use plimsoll::training::StepReport;
 
-use crate::plan::grouped;
+use crate::table::grouped;
 
 /// Plain lines of a whole run.
 const LINES: u64 = 20;
