@@ -81,18 +81,22 @@ fn roles(before: &PlanFile, after: &PlanFile) -> Option<String> {
 
 /// Layers by name, with all they have and what of them is alive at the peak.
 fn layers(before: &PlanFile, after: &PlanFile) -> Option<String> {
-    let of = |plan: &PlanFile, name: &str| {
-        let layers = plan.layers.iter().filter(|l| l.layer == name);
-        let bytes = |l: &Layer| [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
-        layers.flat_map(bytes).fold(0, u64::saturating_add)
-    };
-    let mut names: Vec<&str> = Vec::new();
-    for layer in before.layers.iter().chain(&after.layers) {
-        if !names.contains(&layer.layer.as_str()) {
-            names.push(&layer.layer);
+    let mut sizes: Vec<(String, u64, u64)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let layers = before.layers.iter().map(|layer| (layer, true)).chain(after.layers.iter().map(|layer| (layer, false)));
+    for (l, is_before) in layers {
+        let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
+        let bytes = bytes.into_iter().fold(0, u64::saturating_add);
+        let place = *places.entry(&l.layer).or_insert(sizes.len());
+        if place == sizes.len() {
+            sizes.push((l.layer.clone(), 0, 0));
+        }
+        if let Some((_, before, after)) = sizes.get_mut(place) {
+            let size = if is_before { before } else { after };
+            *size = size.saturating_add(bytes);
         }
     }
-    changed("memory by layer", names.into_iter().map(|n| (n.to_string(), of(before, n), of(after, n))).collect())
+    changed("memory by layer", sizes)
 }
 
 /// What is alive at one of the peaks and not at the other, the largest first.

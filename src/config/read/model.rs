@@ -6,6 +6,11 @@ use super::super::{DataConfig, LayerKind, Source};
 use super::layers::Found;
 use crate::bytes::printable;
 
+/// Of the layers before one, so many are held against a name that is none of them, and so many are listed. A file may
+/// have thousands of layers, each with a mistake.
+const MOST_COMPARED: usize = 100;
+const MOST_NAMED: usize = 20;
+
 /// Notes what does not fit. With `data` that is `None`, nothing is said about it.
 pub(super) fn check(
     found: &[Found<'_>],
@@ -74,6 +79,11 @@ fn misplaced(i: usize, kind: &LayerKind, data: &DataConfig) -> Option<String> {
     None
 }
 
+/// The last `most` of `names`, or all.
+fn last<'a, 'n>(names: &'a [&'n str], most: usize) -> &'a [&'n str] {
+    names.split_at(names.len().saturating_sub(most)).1
+}
+
 /// What layers can name: those before them.
 struct Before<'a> {
     found: &'a [Found<'a>],
@@ -122,9 +132,10 @@ impl Before<'_> {
                 let start = self.found.get(later).map_or(0, |found| found.section.start);
                 format!("which comes only at line {}", notes.line(start))
             }
-            None => format!("which is no {what} before it") + &did_you_mean(nearest(name, all)),
+            None => format!("which is no {what} before it") + &did_you_mean(nearest(name, last(all, MOST_COMPARED))),
         };
-        let list = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+        let (named, more) = (last(all, MOST_NAMED), if all.len() > MOST_NAMED { "..., " } else { "" });
+        let list = if all.is_empty() { "none".to_owned() } else { more.to_owned() + &named.join(", ") };
         format!("`{key}` names `{}`, {place} ({what}s before it: {list})", printable(name))
     }
 }
