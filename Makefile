@@ -55,6 +55,8 @@ peers: setup ## Train beside other libraries (PEERS='--rounds 3 --only w3 pytorc
 
 lint: ## Check the format, and let clippy deny warnings
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path scripts/public_api/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
 docs: ## Build the documentation, and let broken links fail
