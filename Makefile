@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs golden clean
+.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs api deny fuzz golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,10 +58,27 @@ peers: setup ## Train beside other libraries (PEERS='--rounds 3 --only w3 pytorc
 
 lint: ## Check the format, and let clippy deny warnings
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path scripts/public_api/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
 docs: ## Build the documentation, and let broken links fail
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --no-deps --workspace
+
+api: ## Hold the public API against public-api.txt; ACCEPT=1 writes that file anew
+	RUSTDOC=$(CURDIR)/scripts/rustdoc_json.sh $(CARGO) rustdoc --quiet --package plimsoll --lib -- \
+		-Z unstable-options --output-format json
+	$(CARGO) run --quiet --locked --manifest-path scripts/public_api/Cargo.toml -- \
+		target/doc/plimsoll.json public-api.txt $(if $(ACCEPT),--accept)
+
+deny: ## Hold all dependencies to deny.toml: licences, sources, known vulnerabilities; needs cargo-deny
+	@command -v cargo-deny >/dev/null || { \
+		echo 'cargo-deny is missing; cargo install cargo-deny --locked takes minutes' >&2; exit 1; }
+	$(CARGO) deny check
+
+fuzz: ## Fuzz whatever users hand in, FUZZ_SECONDS=10 a target; builds it first, for minutes
+	@sh scripts/setup.sh c++
+	@sh scripts/fuzz.sh
 
 golden: ## Make the golden files of tests/ anew, with PyTorch
 	$(PYTHON) tests/golden/make_golden.py

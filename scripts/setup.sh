@@ -1,7 +1,10 @@
 #!/bin/sh
 # Sees to what Plimsoll needs beside cargo: a linker, and a Vulkan driver, for which one in software
-# will do. Says nothing and changes nothing if both are there. Root is needed only to install.
+# will do. With the argument `c++` also to a C++ compiler, which libFuzzer is built with. Says nothing and
+# changes nothing if all are there. Root is needed only to install.
 set -eu
+
+also=${1:-}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -30,6 +33,11 @@ has_driver() {
     ls /dev/dri/renderD* /dev/nvidia[0-9]* /dev/dxg >/dev/null 2>&1
 }
 
+# Whether the C++ compiler that is asked for, if one is, is missing.
+lacks_cpp() {
+    [ "$also" = c++ ] && ! command -v c++ >/dev/null
+}
+
 case "$(uname -s)" in
 Linux) ;;
 *) # macOS has Metal, Windows has DirectX 12 and WARP, and rustup has seen to a linker on both.
@@ -44,11 +52,13 @@ command -v cargo >/dev/null || {
 
 packages=
 command -v cc >/dev/null || packages="gcc libc6-dev"
+lacks_cpp && packages="$packages g++"
 has_driver || packages="$packages libvulkan1 mesa-vulkan-drivers"
 [ -n "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
     command -v cc >/dev/null || say "a C compiler is missing, which cargo links with; install gcc."
+    lacks_cpp && say "a C++ compiler is missing, which libFuzzer is built with; install g++."
     has_driver || say "no Vulkan driver was found; one in software is enough:"
     has_driver || say "  Fedora: dnf install vulkan-loader mesa-vulkan-drivers"
     has_driver || say "  Arch:   pacman -S vulkan-icd-loader vulkan-swrast"

@@ -18,8 +18,12 @@
 //!
 //! A module imports only those below it (see `ARCHITECTURE.md`), and only [`device`] names wgpu.
 
+// No input may bring the library down: see `clippy.toml`.
+#![warn(clippy::unwrap_used)]
+
 pub mod autodiff;
 pub mod bytes;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod config;
 pub mod data;
 pub mod device;
@@ -38,6 +42,7 @@ pub mod refusal;
 pub mod run;
 pub mod schedule;
 pub mod shader;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod storage;
 pub mod target;
 pub mod tensor;

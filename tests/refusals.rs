@@ -246,6 +246,7 @@ fn settings_that_make_no_sense_are_errors_that_say_what_would() {
         (with(Model::new().rnn(4).output()), "token ids"),
         (with(Model::new().embedding(4).linear(7)), "7 features and the task needs 50"),
         (Training { window: 1 << 20, ..base.clone() }, "may have 65536"),
+        (with((0..33).fold(Model::new().embedding(4), |m, _| m.rnn(4))).window(1 << 15), "have 1081344 timesteps"),
         (Training { network: regression, ..base.clone() }, "no time"),
         (Training { lengths: true, ..timeless }, "rows have lengths, but the task has no time"),
         (Training { carry_state: false, ..base.clone() }, "set `carry_state`, or leave out `sample`"),

@@ -6,9 +6,9 @@ use plimsoll::training::{OpTime, Session};
 
 use crate::args::BenchArgs;
 use crate::output::{Failure, json, say};
-use crate::plan::{config, grouped, header, report};
+use crate::plan::{config, header, report};
 use crate::progress::rounded;
-use crate::table::draw;
+use crate::table::{draw, grouped};
 
 /// Ops that are shown one by one; the shorter ones are summed up.
 const SHOWN: usize = 16;

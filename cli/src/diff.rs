@@ -1,25 +1,20 @@
 //! `plimsoll plan diff`: what sets two plans apart.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use plimsoll::bytes::Bytes;
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
-use plimsoll::storage::read_file;
 use serde::Deserialize;
 
-use crate::args::DiffArgs;
-use crate::output::{Failure, say};
-use crate::plan::grouped;
-use crate::table::draw;
+use crate::table::{draw, grouped};
 
 /// Of what is alive at only one of the peaks, so many are shown.
 const SHOWN: usize = 12;
 
 /// What matters here of what `plimsoll plan --json` prints.
 #[derive(Deserialize)]
-struct PlanFile {
+pub(crate) struct PlanFile {
     planned_bytes: u64,
     lower_bound_bytes: u64,
     batch: u64,
@@ -48,21 +43,18 @@ struct Tenant {
     bytes: u64,
 }
 
-pub(crate) fn diff(args: &DiffArgs) -> Result<(), Failure> {
-    let (before, after) = (PlanFile::read(&args.before)?, PlanFile::read(&args.after)?);
-    let peaks = peaks(&before, &after);
-    let parts = [settings(&before, &after), roles(&before, &after), layers(&before, &after), peaks];
+/// All that sets two plans apart, in tables.
+pub(crate) fn differences(before: &PlanFile, after: &PlanFile) -> String {
+    let parts = [settings(before, after), roles(before, after), layers(before, after), peaks(before, after)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    say(&if parts.is_empty() { "The plans take the same memory, in the same way.".into() } else { parts.join("\n\n") })
+    if parts.is_empty() { "The plans take the same memory, in the same way.".into() } else { parts.join("\n\n") }
 }
 
 impl PlanFile {
-    fn read(path: &Path) -> Result<PlanFile, Error> {
-        let text = read_file(path)?;
-        serde_json::from_slice(&text).map_err(|error| {
-            let name = path.display();
-            Error::Input(format!("{name}: {error}; wanted what `plimsoll plan --json` prints"))
-        })
+    /// The plan that `text` is; errors call it `name`.
+    pub(crate) fn parse(text: &[u8], name: &str) -> Result<PlanFile, Error> {
+        serde_json::from_slice(text)
+            .map_err(|error| Error::Input(format!("{name}: {error}; wanted what `plimsoll plan --json` prints")))
     }
 }
 
@@ -89,18 +81,22 @@ fn roles(before: &PlanFile, after: &PlanFile) -> Option<String> {
 
 /// Layers by name, with all they have and what of them is alive at the peak.
 fn layers(before: &PlanFile, after: &PlanFile) -> Option<String> {
-    let of = |plan: &PlanFile, name: &str| {
-        let layers = plan.layers.iter().filter(|l| l.layer == name);
-        let bytes = |l: &Layer| [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
-        layers.flat_map(bytes).fold(0, u64::saturating_add)
-    };
-    let mut names: Vec<&str> = Vec::new();
-    for layer in before.layers.iter().chain(&after.layers) {
-        if !names.contains(&layer.layer.as_str()) {
-            names.push(&layer.layer);
+    let mut sizes: Vec<(String, u64, u64)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let layers = before.layers.iter().map(|layer| (layer, true)).chain(after.layers.iter().map(|layer| (layer, false)));
+    for (l, is_before) in layers {
+        let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations];
+        let bytes = bytes.into_iter().fold(0, u64::saturating_add);
+        let place = *places.entry(&l.layer).or_insert(sizes.len());
+        if place == sizes.len() {
+            sizes.push((l.layer.clone(), 0, 0));
+        }
+        if let Some((_, before, after)) = sizes.get_mut(place) {
+            let size = if is_before { before } else { after };
+            *size = size.saturating_add(bytes);
         }
     }
-    changed("memory by layer", names.into_iter().map(|n| (n.to_string(), of(before, n), of(after, n))).collect())
+    changed("memory by layer", sizes)
 }
 
 /// What is alive at one of the peaks and not at the other, the largest first.

@@ -1,6 +1,9 @@
 //! The command line of Plimsoll: what it is asked, which command answers, and with which exit code
 //! it ends.
 
+// No input may bring the program down: see `clippy.toml`.
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 mod adapters;
 mod args;
 mod bench;

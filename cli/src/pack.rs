@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use crate::args::PackArgs;
 use crate::output::{Failure, json, say};
-use crate::plan::grouped;
-use crate::table::draw;
+use crate::table::{draw, grouped};
 
 /// What came of it.
 #[derive(Serialize)]

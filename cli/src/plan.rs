@@ -11,10 +11,10 @@ use plimsoll::storage::{read_file, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 use plimsoll::training::Planned;
 
-use crate::args::{PlanArgs, PlanCommand};
-use crate::diff::diff;
+use crate::args::{DiffArgs, PlanArgs, PlanCommand};
+use crate::diff::{PlanFile, differences};
 use crate::output::{Failure, json, say};
-use crate::table::draw;
+use crate::table::{draw, grouped};
 
 /// Tenants of the peak that are shown; the smaller ones are summed up.
 const SHOWN_TENANTS: usize = 8;
@@ -49,6 +49,12 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         say(&parts.join("\n\n"))?;
     }
     if report.fits { Ok(()) } else { Err(Failure::Refused) }
+}
+
+fn diff(args: &DiffArgs) -> Result<(), Failure> {
+    let read = |path: &Path| PlanFile::parse(&read_file(path).map_err(Error::from)?, &path.display().to_string());
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    say(&differences(&before, &after))
 }
 
 /// A plan in numbers, with what the run will write to disk.
@@ -211,7 +217,8 @@ fn saved_by_halves(report: &PlanReport) -> String {
     let changed = report.roles.iter().filter(|(role, halves)| full[role] != **halves);
     let mut rows: Vec<_> = changed.map(|(role, halves)| row(role.name(), full[role], *halves)).collect();
     rows.push(row("planned", all, report.planned_bytes));
-    let kept: u64 = [Role::Parameter, Role::Gradient, Role::OptimizerState].iter().map(|role| report.roles[role]).sum();
+    let kept = [Role::Parameter, Role::Gradient, Role::OptimizerState];
+    let kept: u64 = kept.iter().filter_map(|role| report.roles.get(role)).sum();
     format!(
         "\n\n{}\nParameters, their gradients and the optimizer's state stay in full: {}.",
         draw(&["storage", ">in full", ">in halves", ">saved"], rows),
@@ -279,9 +286,10 @@ fn skyline(heights: &[u64], most: u64) -> String {
     let width = heights.len().min(WIDTH);
     let column = |i: usize| {
         let (from, to) = (i * heights.len() / width, (i + 1) * heights.len() / width);
-        let height = heights[from..to].iter().copied().max().unwrap_or(0);
+        let height = heights.get(from..to).unwrap_or_default().iter().copied().max().unwrap_or(0);
         let eighths = (u128::from(height) * 8).div_ceil(u128::from(most.max(1)));
-        BLOCKS[usize::try_from(eighths).map_or(8, |e| e.min(8))]
+        let eighths = usize::try_from(eighths).unwrap_or(usize::MAX);
+        BLOCKS.get(eighths).copied().unwrap_or('█')
     };
     (0..width).map(column).collect()
 }
@@ -303,9 +311,4 @@ pub(crate) fn verdict(report: &PlanReport) -> String {
             format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
         }
     }
-}
-
-/// A number with its digits in groups of three.
-pub(crate) fn grouped(n: u64) -> String {
-    Bytes(n).exact().trim_end_matches(" B").to_string()
 }

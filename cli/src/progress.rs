@@ -8,7 +8,7 @@ use plimsoll::run::Tally;
 use plimsoll::training::StepReport;
 
 use crate::log;
-use crate::plan::grouped;
+use crate::table::grouped;
 
 /// Plain lines of a whole run.
 const LINES: u64 = 20;

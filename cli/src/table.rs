@@ -1,6 +1,7 @@
 //! Tables as this program draws them: titles, a line, rows, no borders.
 
 use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use plimsoll::bytes::Bytes;
 
 const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
@@ -30,4 +31,9 @@ pub(crate) fn draw(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>)
 pub(crate) fn titled(title: &str, text: &str) -> String {
     let width = text.lines().chain([title]).map(|line| line.chars().count()).max().unwrap_or(0);
     format!("{title}\n{}\n{text}", "─".repeat(width))
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn grouped(n: u64) -> String {
+    Bytes(n).exact().trim_end_matches(" B").to_string()
 }

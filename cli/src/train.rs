@@ -13,10 +13,10 @@ use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
 use crate::args::TrainArgs;
 use crate::output::{Failure, say};
-use crate::plan::{config, grouped, header, report, roles, unit, verdict};
+use crate::plan::{config, header, report, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
 use crate::stop;
-use crate::table::draw;
+use crate::table::{draw, grouped};
 
 /// Units of the sample at the end.
 const SAMPLE: usize = 300;

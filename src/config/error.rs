@@ -76,7 +76,8 @@ impl<'t> Lines<'t> {
     /// A problem at byte `at`; at the end, if that lies before it.
     pub(super) fn problem(&self, at: usize, message: String) -> Problem {
         let line = self.line(at);
-        let before = &self.text[self.starts[line - 1]..at.min(self.text.len())];
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(start..at.min(self.text.len())).unwrap_or_default();
         // A character has one byte that does not continue another.
         let characters = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         Problem { line, column: characters + 1, message }

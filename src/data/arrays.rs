@@ -31,6 +31,13 @@ pub struct Wanted {
     pub predict: Option<Predict>,
 }
 
+impl Wanted {
+    /// The names of the arrays: of inputs, of targets and, if there are any, of lengths.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.inputs, &self.targets].into_iter().chain(&self.lengths).map(String::as_str)
+    }
+}
+
 /// The examples of a file. A class that is -100, PyTorch's `ignore_index`, is `IGNORE`; of numbers
 /// and bits, NaN is.
 ///
@@ -38,31 +45,41 @@ pub struct Wanted {
 /// As [`read`], [`Dataset::new`] and [`Dataset::with_lengths`]; a [`DataError::Fault`] for arrays
 /// of too few dimensions or of unequal numbers of examples, and for ids that are none.
 pub fn dataset(path: &Path, wanted: &Wanted) -> Result<Dataset, DataError> {
-    let file = path.display().to_string();
-    let names: Vec<&str> =
-        [&wanted.inputs, &wanted.targets].into_iter().chain(&wanted.lengths).map(String::as_str).collect();
-    let mut arrays = read(path, &names)?.into_iter().zip(&names);
-    let mut next = || arrays.next().expect("`read` gives an array for each name");
+    let names: Vec<&str> = wanted.names().collect();
+    let arrays = read(path, &names)?;
+    examples(&path.display().to_string(), arrays, wanted)
+}
+
+/// [`dataset`], of the arrays that were [`Wanted::names`], in that order; errors call their file `file`.
+///
+/// # Errors
+/// As [`dataset`], but for reading.
+///
+/// # Panics
+/// If there is not one array for each name.
+pub fn examples(file: &str, arrays: Vec<Array>, wanted: &Wanted) -> Result<Dataset, DataError> {
+    let mut arrays = arrays.into_iter().zip(wanted.names());
+    let mut next = || arrays.next().expect("there is an array for each name");
     let (inputs, targets) = (next(), next());
-    check(&file, &[&inputs, &targets], wanted.predict)?;
+    check(file, &[&inputs, &targets], wanted.predict)?;
     let field = |shape: &[usize], values, timed, make: fn(&[usize], Values) -> Field| {
-        let field = make(&shape[1..], values);
+        let field = make(shape.get(1..).unwrap_or_default(), values);
         if timed { field.each_step() } else { field }
     };
     let (shape, timed) = (inputs.0.shape.clone(), wanted.predict.is_some());
     let values = match (wanted.vocabulary, inputs) {
-        (Some(vocabulary), (array, name)) => Values::Ids { ids: array.into_ids(&file, name, false)?, vocabulary },
+        (Some(vocabulary), (array, name)) => Values::Ids { ids: array.into_ids(file, name, false)?, vocabulary },
         (None, (array, _)) => Values::Numbers(array.into_numbers()),
     };
     let examples = field(&shape, values, timed, Field::inputs);
     let (shape, timed) = (targets.0.shape.clone(), wanted.predict == Some(Predict::Each));
-    let values = answers(&file, targets.0, targets.1, wanted)?;
+    let values = answers(file, targets.0, targets.1, wanted)?;
     let all = Dataset::new(vec![examples, field(&shape, values, timed, Field::targets)])?;
     if wanted.lengths.is_none() {
         return Ok(all);
     }
     let (lengths, name) = next();
-    all.with_lengths(lengths.into_ids(&file, name, false)?)
+    all.with_lengths(lengths.into_ids(file, name, false)?)
 }
 
 /// The arrays of those names, in their order; floats of 16 and of 64 bits become `f32`.
@@ -115,7 +132,7 @@ fn answers(file: &str, array: Array, name: &str, wanted: &Wanted) -> Result<Valu
 
 /// # Errors
 /// Unless inputs and targets are of as many examples, and sequences have steps.
-fn check(file: &str, arrays: &[&(Array, &&str); 2], predict: Option<Predict>) -> Result<(), DataError> {
+fn check(file: &str, arrays: &[&(Array, &str); 2], predict: Option<Predict>) -> Result<(), DataError> {
     let dimensions = [1 + usize::from(predict.is_some()), 1 + usize::from(predict == Some(Predict::Each))];
     for ((array, name), least) in arrays.iter().zip(dimensions) {
         if array.shape.len() < least {
@@ -124,7 +141,7 @@ fn check(file: &str, arrays: &[&(Array, &&str); 2], predict: Option<Predict>) ->
             return Err(DataError::fault(file, place, found, wanted, "look which array is meant"));
         }
     }
-    let [inputs, targets] = arrays.map(|(array, _)| array.shape[0]);
+    let [inputs, targets] = arrays.map(|(array, _)| array.shape.first().copied().unwrap_or(1));
     if inputs == targets {
         return Ok(());
     }
@@ -186,6 +203,19 @@ mod tests {
         assert_eq!((data.len(), data.fields()[0].shape(), data.steps()), (2, &[2][..], 1));
         let said = dataset(&path, &Wanted { inputs: "xs".into(), ..asked }).unwrap_err().to_string();
         assert!(said.contains("no array `xs`") && said.contains("there are `x`, `y`"), "{said}");
+    }
+
+    #[test]
+    fn no_examples_of_a_size_that_cannot_be_counted_are_no_examples() {
+        let folder = Scratch::new();
+        let shape = "(0, 9223372036854775808, 4)";
+        let none = [("x", file(1, "<f4", false, shape, &[])), ("y", file(1, "<f4", false, "(0,)", &[]))];
+        std::fs::write(folder.path("c.npz"), npz(&none, Deflated)).unwrap();
+        for predict in [None, Some(Predict::Last)] {
+            let asked = Wanted { vocabulary: None, target: Target::Number, predict, ..wanted() };
+            let said = dataset(&folder.path("c.npz"), &asked).unwrap_err().to_string();
+            assert!(said.contains("wanted at least one example"), "{said}");
+        }
     }
 
     #[test]

@@ -80,6 +80,10 @@ pub fn parse(file: impl Read, path: &Path) -> Result<Buffers, DataError> {
 
 impl Buffers {
     /// What is wrong with a packing of these buffers, in the file's own names and times.
+    ///
+    /// # Panics
+    /// If the clash is of buffers that are not here.
+    #[expect(clippy::indexing_slicing, reason = "a clash is of buffers and steps that were judged")]
     pub fn describe(&self, clash: &Clash) -> String {
         let id = |buffer: usize| format!("`{}`", self.ids[buffer]);
         match *clash {

@@ -70,7 +70,12 @@ pub fn parse(file: impl Read, path: &Path, wanted: &Wanted) -> Result<Table, Dat
     let mut record = ::csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| refused(path, error))? {
         let line = record.position().map_or(0, ::csv::Position::line);
-        let cell = |at: usize| Cell { file: &name, line, column: &header[at], text: record.get(at).unwrap_or("") };
+        let cell = |at: usize| Cell {
+            file: &name,
+            line,
+            column: header.get(at).map_or("", String::as_str),
+            text: record.get(at).unwrap_or(""),
+        };
         for &at in &inputs {
             numbers.push(cell(at).number(Missing::Refuse)?);
         }
@@ -97,7 +102,7 @@ pub fn parse(file: impl Read, path: &Path, wanted: &Wanted) -> Result<Table, Dat
     let targets = match wanted.target {
         Target::Number => Targets::Numbers(columns(&wanted.targets, answers)),
         Target::Bit => Targets::Bits(columns(&wanted.targets, answers)),
-        Target::Class => classes(&wanted.targets[0], &labels),
+        Target::Class => classes(wanted.targets.first().map_or("", String::as_str), &labels),
     };
     Ok(Table { name, rows, inputs: columns(&wanted.inputs, numbers), targets })
 }
@@ -158,7 +163,8 @@ fn classes(column: &str, labels: &[Option<String>]) -> Targets {
     let classes = Classes::of(labels.iter().flatten().map(String::as_str));
     let ids = classes.names().iter().zip(0u32..).map(|(name, id)| (name.as_str(), id));
     let ids: std::collections::HashMap<&str, u32> = ids.collect();
-    let id = |label: &Option<String>| label.as_ref().map_or(IGNORE, |label| ids[label.as_str()]);
+    let id =
+        |label: &Option<String>| label.as_ref().and_then(|label| ids.get(label.as_str())).copied().unwrap_or(IGNORE);
     let ids = labels.iter().map(id).collect();
     Targets::Classes { column: column.into(), classes, ids }
 }
@@ -174,7 +180,7 @@ fn place(file: &str, header: &[String], column: &String) -> Result<usize, DataEr
         }
         (None, _) => {
             let mut remedy = name_one_of(column, header);
-            if header.len() == 1 && header[0].contains([';', '\t']) {
+            if matches!(header, [only] if only.contains([';', '\t'])) {
                 remedy += "; save the file with commas between the columns";
             }
             Err(DataError::fault(

@@ -89,6 +89,12 @@ impl Values {
     }
 }
 
+/// Elements of one example. A file without examples may give them any shape: what cannot be counted is more
+/// than there is of anything.
+fn elements(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |elements, &size| elements.saturating_mul(size))
+}
+
 /// A field of a dataset: its name, its values, and the shape of one example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
@@ -107,7 +113,7 @@ impl Field {
     /// What a model reads, under the name [`INPUTS`]: for each example numbers or ids of `shape`,
     /// outermost first.
     pub fn inputs(shape: &[usize], values: Values) -> Field {
-        let stride = shape.iter().product();
+        let stride = elements(shape);
         let (name, shape) = (INPUTS.into(), shape.into());
         Field { name, values, shape, timed: false, target: false, first: 0, stride, taken: None }
     }
@@ -178,7 +184,7 @@ impl Field {
 
     /// Elements of one example.
     pub fn size(&self) -> usize {
-        self.shape.iter().product()
+        elements(&self.shape)
     }
 
     /// Elements of one step of one example.
@@ -188,7 +194,7 @@ impl Field {
 
     /// Examples that it has.
     pub(super) fn examples(&self) -> usize {
-        let room = self.values.len().checked_sub(self.first + self.size());
+        let room = self.values.len().checked_sub(self.first.saturating_add(self.size()));
         // `check` refuses examples of nothing, whose stride is 0.
         let all = room.map_or(0, |room| room / self.stride.max(1) + 1);
         self.taken.map_or(all, |taken| taken.min(all))

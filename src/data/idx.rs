@@ -28,7 +28,15 @@ const FETCH: &str = "fetch the file again";
 /// is cut short or goes on after its last element, or promises more than such a file can hold: no
 /// memory is asked for that the file does not fill.
 pub fn read(path: &Path) -> Result<Array, DataError> {
-    let (mut file, file_bytes) = open_to_hold(path)?;
+    let (file, file_bytes) = open_to_hold(path)?;
+    parse(file, path, file_bytes)
+}
+
+/// [`read`], of anything that has `file_bytes` bytes; errors call it `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(mut file: impl Read, path: &Path, file_bytes: u64) -> Result<Array, DataError> {
     let name = path.display().to_string();
     let failed = |source| DataError::unreadable(path, source);
     let mut start = Vec::new();
@@ -36,10 +44,10 @@ pub fn read(path: &Path) -> Result<Array, DataError> {
     let zipped = start == GZIP;
     let whole = BufReader::new(Cursor::new(start).chain(file));
     let (array, most_bytes) = match zipped {
-        true => (Box::new(MultiGzDecoder::new(whole)) as Box<dyn Read>, inflated(file_bytes)),
-        false => (Box::new(whole) as Box<dyn Read>, file_bytes),
+        true => (Box::new(MultiGzDecoder::new(whole)) as Box<dyn Read + '_>, inflated(file_bytes)),
+        false => (Box::new(whole) as Box<dyn Read + '_>, file_bytes),
     };
-    parse(array, &name, most_bytes).map_err(|error| match error {
+    unpacked(array, &name, most_bytes).map_err(|error| match error {
         Trouble::Fault(error) => error,
         Trouble::Io(source) if zipped && is_damage(&source) => {
             DataError::fault(&name, "", format!("damage ({source})"), "a whole gzip file", FETCH)
@@ -60,7 +68,7 @@ impl From<std::io::Error> for Trouble {
 }
 
 /// The array of `file`, which cannot have more than `most_bytes`.
-fn parse(mut file: impl Read, name: &str, most_bytes: u64) -> Result<Array, Trouble> {
+fn unpacked(mut file: impl Read, name: &str, most_bytes: u64) -> Result<Array, Trouble> {
     let refuse =
         |place: &str, found: String, wanted: &str| Trouble::Fault(DataError::fault(name, place, found, wanted, FETCH));
     let start = read_exactly(&mut file, 4)?;
@@ -116,7 +124,7 @@ fn decode(kind: u8, bytes: Vec<u8>) -> Elements {
         0x0C => Elements::I64(fours().map(|&x| i64::from(i32::from_be_bytes(x))).collect()),
         0x0D => Elements::F32(fours().map(|&x| f32::from_be_bytes(x)).collect()),
         0x0E => Elements::F32(eights().map(|&x| f64::from_be_bytes(x) as f32).collect()),
-        other => unreachable!("`parse` refuses the type {other:02X}"),
+        other => unreachable!("`unpacked` refuses the type {other:02X}"),
     }
 }
 

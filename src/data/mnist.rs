@@ -49,9 +49,9 @@ pub struct Mnist {
 /// belong together.
 pub fn read(folder: Option<&Path>, rows_as_steps: bool) -> Result<Mnist, DataError> {
     let folder = find(folder)?;
-    let [train, test] = [Part::read(&folder, &FILES[..2])?, Part::read(&folder, &FILES[2..])?];
-    if train.shape[1..] != test.shape[1..] {
-        let found = format!("images of {:?} and of {:?}", &train.shape[1..], &test.shape[1..]);
+    let [train, test] = [Part::read(&folder, FILES[0], FILES[1])?, Part::read(&folder, FILES[2], FILES[3])?];
+    if train.image() != test.image() {
+        let found = format!("images of {:?} and of {:?}", train.image(), test.image());
         let remedy = "take all four files from one place";
         return Err(DataError::fault(&folder.display().to_string(), "", found, "one size", remedy));
     }
@@ -104,18 +104,25 @@ struct Part {
 
 impl Part {
     /// The images and labels of two files.
-    fn read(folder: &Path, files: &[&str]) -> Result<Part, DataError> {
-        let (_, shape, pixels) = bytes(folder, files[0], 3)?;
-        let (name, _, labels) = bytes(folder, files[1], 1)?;
-        if shape[0] != labels.len() {
-            let (found, wanted) = (format!("{} labels", labels.len()), format!("{}, one for each image", shape[0]));
+    fn read(folder: &Path, images: &str, labels: &str) -> Result<Part, DataError> {
+        let (_, shape, pixels) = bytes(folder, images, 3)?;
+        let (name, _, labels) = bytes(folder, labels, 1)?;
+        let images = shape.first().copied().unwrap_or_default();
+        if images != labels.len() {
+            let (found, wanted) = (format!("{} labels", labels.len()), format!("{images}, one for each image"));
             return Err(DataError::fault(&name, "", found, wanted, "take all four files from one place"));
         }
         Ok(Part { shape, pixels, labels })
     }
 
+    /// The shape of one image.
+    fn image(&self) -> &[usize] {
+        self.shape.get(1..).unwrap_or_default()
+    }
+
     fn dataset(self, classes: u32, rows_as_steps: bool) -> Result<Dataset, DataError> {
-        let images = Field::inputs(&self.shape[1..], Values::Pixels(self.pixels));
+        let shape = self.image().to_vec();
+        let images = Field::inputs(&shape, Values::Pixels(self.pixels));
         let images = if rows_as_steps { images.each_step() } else { images };
         let ids = self.labels.into_iter().map(u32::from).collect();
         Dataset::new(vec![images, Field::targets(&[], Values::Classes { ids, classes })])

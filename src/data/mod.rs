@@ -9,15 +9,22 @@
 //!
 //! A target that is `IGNORE` (ids) or NaN (numbers) teaches nothing: neither loss nor gradient.
 
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod arrays;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod buffers;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod csv;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod idx;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod mnist;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod npy;
 pub mod series;
 pub mod transform;
 
+#[warn(clippy::indexing_slicing, clippy::panic)]
 mod array;
 mod batch;
 mod classes;

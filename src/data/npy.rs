@@ -8,7 +8,7 @@
 mod header;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -29,17 +29,25 @@ const SAVE: &str = "save it again";
 /// `i4`, `i8`, `u1` and `bool`, little-endian. No memory is asked for that the file does not fill.
 pub fn read(path: &Path) -> Result<Array, DataError> {
     let (file, file_bytes) = open_to_hold(path)?;
+    parse(BufReader::new(file), path, file_bytes)
+}
+
+/// [`read`], of anything that has `file_bytes` bytes; errors call it `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(mut file: impl Read, path: &Path, file_bytes: u64) -> Result<Array, DataError> {
     let name = path.display().to_string();
-    parse(&mut BufReader::new(file), &name, "", file_bytes).map_err(|trouble| trouble.at(path, ""))
+    array(&mut file, &name, "", file_bytes).map_err(|trouble| trouble.at(path, ""))
 }
 
 /// A `.npz` file; its arrays are read one by one.
 #[derive(Debug)]
-pub struct Npz {
+pub struct Npz<R = BufReader<File>> {
     name: String,
     /// Most bytes that an array in it can have.
     most_bytes: u64,
-    archive: ZipArchive<BufReader<File>>,
+    archive: ZipArchive<R>,
 }
 
 impl Npz {
@@ -49,8 +57,18 @@ impl Npz {
     /// [`DataError::Storage`] if the file cannot be read, a [`DataError::Fault`] if it is no zip.
     pub fn open(path: &Path) -> Result<Npz, DataError> {
         let (file, file_bytes) = open_to_hold(path)?;
+        Npz::parse(BufReader::new(file), path, file_bytes)
+    }
+}
+
+impl<R: Read + Seek> Npz<R> {
+    /// [`Npz::open`], of anything that has `file_bytes` bytes; errors call it `path`.
+    ///
+    /// # Errors
+    /// As [`Npz::open`].
+    pub fn parse(file: R, path: &Path, file_bytes: u64) -> Result<Npz<R>, DataError> {
         let name = path.display().to_string();
-        let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| zipped(error).at(path, ""))?;
+        let archive = ZipArchive::new(file).map_err(|error| zipped(error).at(path, ""))?;
         Ok(Npz { name, most_bytes: inflated(file_bytes), archive })
     }
 
@@ -76,7 +94,7 @@ impl Npz {
         }
         let place = format!("array `{name}`");
         let entry = self.archive.by_name(&format!("{name}.npy")).map_err(zipped);
-        let array = entry.and_then(|mut entry| parse(&mut entry, &file, &place, most_bytes));
+        let array = entry.and_then(|mut entry| array(&mut entry, &file, &place, most_bytes));
         array.map_err(|trouble| trouble.at(Path::new(&file), &place))
     }
 }
@@ -115,7 +133,7 @@ fn zipped(error: ZipError) -> Trouble {
 }
 
 /// The array of `file`, which cannot have more than `most_bytes`.
-fn parse(file: &mut impl Read, name: &str, place: &str, most_bytes: u64) -> Result<Array, Trouble> {
+fn array(file: &mut impl Read, name: &str, place: &str, most_bytes: u64) -> Result<Array, Trouble> {
     let refuse = |found: String, wanted: &str, remedy: &str| {
         Trouble::Fault(DataError::fault(name, place, found, wanted, remedy))
     };
@@ -157,6 +175,7 @@ fn decode(dtype: DType, bytes: Vec<u8>) -> Elements {
 
 /// Elements whose first dimension was innermost, with the last innermost.
 fn in_rows(elements: Elements, shape: &[usize]) -> Elements {
+    #[expect(clippy::indexing_slicing, reason = "`array` has counted as many elements as the shape has places")]
     fn turn<T: Copy>(old: &[T], shape: &[usize]) -> Vec<T> {
         let mut places = vec![0; shape.len()];
         let mut new = Vec::with_capacity(old.len());

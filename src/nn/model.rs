@@ -96,6 +96,16 @@ impl Model {
         Self::default()
     }
 
+    /// Timesteps of all recurrent layers in a window of `window`: each is planned by itself.
+    pub(crate) fn timesteps(&self, window: u32) -> u64 {
+        let stacked = |kind: &LayerKind| match kind {
+            LayerKind::Recurrent(all) => u64::from(all.layers) * if all.bidirectional { 2 } else { 1 },
+            _ => 0,
+        };
+        let layers = self.layers.iter().map(|layer| stacked(&layer.kind)).fold(0, u64::saturating_add);
+        layers.saturating_mul(window.into())
+    }
+
     /// Adds an embedding of vectors of this size.
     pub fn embedding(self, size: u32) -> Self {
         self.with("embedding", LayerKind::Embedding { size, padding_idx: None })

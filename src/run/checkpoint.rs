@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::Written;
 use crate::error::Error;
-use crate::storage::{self, StorageError, load_sealed, save_sealed};
+use crate::storage::{self, SealedFile, StorageError, load_sealed, save_sealed};
 use crate::training::rate::PlateauState;
 use crate::training::{Planned, TrainingState};
 
@@ -102,7 +102,14 @@ impl Checkpoint {
     /// # Errors
     /// A file that is damaged, none of these, or of a newer version.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = load_sealed(path)?;
+        Self::of(load_sealed(path)?, path)
+    }
+
+    /// The checkpoint that is in `file`; errors call it `path`.
+    ///
+    /// # Errors
+    /// A file that is none of these, or of a newer version.
+    pub fn of(file: SealedFile, path: &Path) -> Result<Self, Error> {
         let damaged = |reason: String| StorageError::Damaged { path: path.into(), reason };
         let text = file.metadata.get(ABOUT).ok_or_else(|| damaged("it is no checkpoint".into()))?;
         let not_so = |error: serde_json::Error| damaged(format!("what it says of itself: {error}"));

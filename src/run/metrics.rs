@@ -98,15 +98,13 @@ impl Metrics {
     /// longer that file, the whole lines of steps up to there are kept, and the answer's second is false.
     pub(super) fn cut(&mut self, written: Written, step: u64) -> Result<(Past, bool), StorageError> {
         let all = read_file(&self.path)?;
-        let known = usize::try_from(written.bytes).ok().and_then(|len| all.get(..len));
-        let known = known.filter(|lines| checksum(lines) == written.crc32);
-        let kept = known.unwrap_or_else(|| up_to(&all, step));
+        let (kept, is_known) = kept(&all, written, step);
         self.bytes = kept.len() as u64;
         self.mend().map_err(|e| StorageError::write(&self.path, self.bytes, e))?;
         self.crc = Crc::new();
         self.crc.update(kept);
         self.waiting.clear();
-        Ok((past(kept), known.is_some()))
+        Ok((Past::of(kept), is_known))
     }
 
     /// Adds a line for each step. Lines that cannot be written now wait for the next attempt.
@@ -170,24 +168,36 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
+/// What is kept of a file of metrics to go on after step `step`, when it was as `written` says. Where it is
+/// no longer that file, that is the whole lines of steps up to there, and the answer's second is false.
+pub fn kept(all: &[u8], written: Written, step: u64) -> (&[u8], bool) {
+    let known = usize::try_from(written.bytes).ok().and_then(|len| all.get(..len));
+    let known = known.filter(|lines| checksum(lines) == written.crc32);
+    (known.unwrap_or_else(|| up_to(all, step)), known.is_some())
+}
+
 /// The whole lines from the start on that are of steps up to `step`.
 fn up_to(all: &[u8], step: u64) -> &[u8] {
     let is_kept = |line: &&[u8]| {
         line.ends_with(b"\n") && serde_json::from_slice(line).is_ok_and(|line: AnyLine| line.step <= step)
     };
     let len = all.split_inclusive(|&byte| byte == b'\n').take_while(is_kept).map(<[u8]>::len).sum();
-    &all[..len]
+    all.get(..len).unwrap_or_default()
 }
 
-fn past(lines: &[u8]) -> Past {
-    let mut past = Past::default();
-    let lines = lines.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<AnyLine>(line).ok());
-    // Lines of the validation part have no tokens.
-    for (line, tokens) in lines.filter_map(|line| line.tokens.map(|tokens| (line, tokens))) {
-        past.tokens += tokens;
-        past.losses.push(line.loss.unwrap_or(f32::NAN));
+impl Past {
+    /// What `lines` say; what is no line of a step says nothing.
+    pub fn of(lines: &[u8]) -> Past {
+        let mut past = Past::default();
+        let lines = lines.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<AnyLine>(line).ok());
+        // Lines of the validation part have no tokens.
+        for (line, tokens) in lines.filter_map(|line| line.tokens.map(|tokens| (line, tokens))) {
+            // A line may say anything; the sum is only shown.
+            past.tokens = past.tokens.saturating_add(tokens);
+            past.losses.push(line.loss.unwrap_or(f32::NAN));
+        }
+        past
     }
-    past
 }
 
 #[cfg(test)]
@@ -259,6 +269,13 @@ mod tests {
             metrics.append(&[report(3, 0.25)]).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 4);
         }
+    }
+
+    #[test]
+    fn lines_that_were_changed_by_hand_say_what_they_say() {
+        let lines = b"{\"step\":1,\"loss\":1,\"tokens\":18446744073709551615}\n{\"step\":2,\"loss\":2,\"tokens\":2}\n";
+        assert_eq!(kept(lines, Written { bytes: 1, crc32: 1 }, 9), (&lines[..], false));
+        assert_eq!(Past::of(lines), Past { tokens: u64::MAX, losses: vec![1.0, 2.0] });
     }
 
     #[cfg(target_os = "linux")]

@@ -26,14 +26,17 @@
 //! ```
 
 mod bench;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod checkpoint;
 mod disk;
 mod files;
 mod fingerprint;
 mod host;
 mod learn;
-mod metrics;
+#[warn(clippy::indexing_slicing, clippy::panic)]
+pub mod metrics;
 mod report;
+#[warn(clippy::indexing_slicing, clippy::panic)]
 mod resume;
 mod score;
 mod settings;

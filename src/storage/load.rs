@@ -58,7 +58,16 @@ impl TensorFile {
 /// [`StorageError::NotSafetensors`] if the file is damaged, cut short or of another format,
 /// [`StorageError::DType`] for other element types, else [`StorageError::Io`].
 pub fn load_tensors(path: &Path) -> Result<TensorFile, StorageError> {
-    load(path, &FLOATS)
+    let (mut file, file_bytes) = open(path)?;
+    read_tensors(path, &mut file, file_bytes)
+}
+
+/// [`load_tensors`], of anything that has `file_bytes` bytes; errors call it `path`.
+///
+/// # Errors
+/// As [`load_tensors`].
+pub fn read_tensors(path: &Path, file: &mut impl Read, file_bytes: u64) -> Result<TensorFile, StorageError> {
+    read(path, file, file_bytes, &FLOATS)
 }
 
 /// The same of data, whose ids and labels may be whole numbers or truth values: I64, I32, U8 and BOOL
@@ -67,28 +76,43 @@ pub fn load_tensors(path: &Path) -> Result<TensorFile, StorageError> {
 /// # Errors
 /// As [`load_tensors`].
 pub fn load_arrays(path: &Path) -> Result<TensorFile, StorageError> {
-    load(path, &[&FLOATS[..], &[Dtype::I64, Dtype::I32, Dtype::U8, Dtype::BOOL]].concat())
+    let (mut file, file_bytes) = open(path)?;
+    read_arrays(path, &mut file, file_bytes)
+}
+
+/// [`load_arrays`], of anything that has `file_bytes` bytes; errors call it `path`.
+///
+/// # Errors
+/// As [`load_tensors`].
+pub fn read_arrays(path: &Path, file: &mut impl Read, file_bytes: u64) -> Result<TensorFile, StorageError> {
+    read(path, file, file_bytes, &[&FLOATS[..], &[Dtype::I64, Dtype::I32, Dtype::U8, Dtype::BOOL]].concat())
 }
 
 /// What weights are kept in.
 const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
 
-fn load(path: &Path, known: &[Dtype]) -> Result<TensorFile, StorageError> {
+/// A file to be read, and how many bytes it has.
+pub(super) fn open(path: &Path) -> Result<(File, u64), StorageError> {
     let failed = |source: io::Error| StorageError::io("read", path, source);
-    let mut file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if about.is_dir() {
         return Err(failed(ErrorKind::IsADirectory.into()));
     }
     super::check_memory(path)?;
-    let (header, _) = read_header(path, &mut file, about.len())?;
+    Ok((file, about.len()))
+}
+
+fn read(path: &Path, file: &mut impl Read, file_bytes: u64, known: &[Dtype]) -> Result<TensorFile, StorageError> {
+    let failed = |source: io::Error| StorageError::io("read", path, source);
+    let (header, _) = read_header(path, file, file_bytes)?;
     check_dtypes(path, &header, known)?;
     let mut tensors = BTreeMap::new();
     // In the order of their offsets, between which `Metadata` allows no gaps.
     for name in header.offset_keys() {
         let info = header.info(&name).expect("`offset_keys` lists the tensors of the header");
         let shape = info.shape.iter().map(|&size| size as u64).collect();
-        let elements = read_elements(&mut file, info).map_err(failed)?;
+        let elements = read_elements(file, info).map_err(failed)?;
         tensors.insert(name, (shape, elements));
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -135,7 +159,8 @@ fn check_dtypes(path: &Path, header: &Metadata, known: &[Dtype]) -> Result<(), S
 }
 
 /// The next tensor of `file`; `info` was held against the file's size.
-fn read_elements(file: &mut File, info: &TensorInfo) -> io::Result<Vec<f32>> {
+#[expect(clippy::indexing_slicing, reason = "a chunk is cut to no more than it has")]
+fn read_elements(file: &mut impl Read, info: &TensorInfo) -> io::Result<Vec<f32>> {
     let mut left_bytes = info.data_offsets.1 - info.data_offsets.0;
     let mut elements = Vec::new();
     elements.try_reserve_exact(left_bytes / (info.dtype.bitsize() / 8))?;

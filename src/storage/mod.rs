@@ -15,9 +15,9 @@ mod sealed;
 pub use disk::{Lock, available_bytes, check_room};
 pub(crate) use error::no_such_file;
 pub use error::{Misshapen, StorageError};
-pub use load::{NamedShape, TensorFile, load_arrays, load_tensors};
+pub use load::{NamedShape, TensorFile, load_arrays, load_tensors, read_arrays, read_tensors};
 pub use save::{NamedTensor, save_tensors, tensors_bytes};
-pub use sealed::{SealedFile, StoredTensor, load_sealed, save_sealed, sealed_bytes};
+pub use sealed::{SealedFile, StoredTensor, load_sealed, read_sealed, save_sealed, sealed_bytes};
 
 use std::ffi::OsString;
 use std::fs::{self, File};

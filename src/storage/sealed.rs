@@ -10,7 +10,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -18,7 +17,7 @@ use flate2::Crc;
 use safetensors::Dtype;
 
 use super::header::{Entry, Header};
-use super::load::read_header;
+use super::load::{open, read_header};
 use super::{CHUNK_BYTES, LENGTH_BYTES, StorageError, replace};
 use crate::tensor::DType;
 
@@ -81,8 +80,7 @@ pub fn save_sealed(
     crc.update(&length);
     crc.update(&header);
     sorted.iter().for_each(|tensor| crc.update(&tensor.bytes));
-    let at = digits_at(&header).expect("the metadata was given a checksum");
-    header[at..at + NO_DIGITS.len()].copy_from_slice(digits(&crc).as_bytes());
+    digits_in(&mut header).expect("the metadata was given a checksum").copy_from_slice(digits(&crc).as_bytes());
     replace(path, LENGTH_BYTES + header.len() as u64 + data_bytes, |file| {
         file.write_all(&length)?;
         file.write_all(&header)?;
@@ -104,28 +102,28 @@ pub fn sealed_bytes(tensors: &[(String, DType, Vec<u64>)], metadata: &BTreeMap<S
 /// [`StorageError::NotSafetensors`] if the file is cut short or of another format,
 /// [`StorageError::Damaged`] if its bytes are not those that were written, else [`StorageError::Io`].
 pub fn load_sealed(path: &Path) -> Result<SealedFile, StorageError> {
-    let failed = |source: io::Error| StorageError::io("read", path, source);
-    let mut file = File::open(path).map_err(failed)?;
-    let file_bytes = file.metadata().map_err(failed)?.len();
-    super::check_memory(path)?;
+    let (mut file, file_bytes) = open(path)?;
     read_sealed(path, &mut file, file_bytes)
 }
 
-/// The same from anything that has `file_bytes` bytes; errors call it `path`.
-fn read_sealed(path: &Path, mut file: &mut impl Read, file_bytes: u64) -> Result<SealedFile, StorageError> {
+/// [`load_sealed`], of anything that has `file_bytes` bytes; errors call it `path`.
+///
+/// # Errors
+/// As [`load_sealed`].
+pub fn read_sealed(path: &Path, file: &mut impl Read, file_bytes: u64) -> Result<SealedFile, StorageError> {
     let failed = |source: io::Error| StorageError::io("read", path, source);
     let damaged = |reason: String| StorageError::Damaged { path: path.into(), reason };
-    let (header, mut raw) = read_header(path, &mut file, file_bytes)?;
+    let (header, mut raw) = read_header(path, file, file_bytes)?;
     let mut crc = Crc::new();
     crc.update(&(raw.len() as u64).to_le_bytes());
-    let at = digits_at(&raw).ok_or_else(|| damaged("it has no checksum".into()))?;
-    let said = String::from_utf8_lossy(&raw[at..at + NO_DIGITS.len()]).into_owned();
-    raw[at..at + NO_DIGITS.len()].copy_from_slice(NO_DIGITS.as_bytes());
+    let digits_there = digits_in(&mut raw).ok_or_else(|| damaged("it has no checksum".into()))?;
+    let said = String::from_utf8_lossy(digits_there).into_owned();
+    digits_there.copy_from_slice(NO_DIGITS.as_bytes());
     crc.update(&raw);
     let mut tensors = BTreeMap::new();
     for name in header.offset_keys() {
         let info = header.info(&name).expect("`offset_keys` lists the tensors of the header");
-        let bytes = read_bytes(&mut file, info.data_offsets.1 - info.data_offsets.0, &mut crc).map_err(failed)?;
+        let bytes = read_bytes(file, info.data_offsets.1 - info.data_offsets.0, &mut crc).map_err(failed)?;
         let dtype = read_as(info.dtype).ok_or_else(|| damaged(format!("`{name}` has the type {}", info.dtype)))?;
         let shape = info.shape.iter().map(|&size| size as u64).collect();
         tensors.insert(name.clone(), StoredTensor { name, dtype, shape, bytes });
@@ -146,16 +144,18 @@ fn read_bytes(file: &mut impl Read, len: usize, crc: &mut Crc) -> io::Result<Vec
     while bytes.len() < len {
         let from = bytes.len();
         bytes.resize(len.min(from + CHUNK_BYTES), 0);
-        file.read_exact(&mut bytes[from..])?;
-        crc.update(&bytes[from..]);
+        let (_, chunk) = bytes.split_at_mut(from);
+        file.read_exact(chunk)?;
+        crc.update(chunk);
     }
     Ok(bytes)
 }
 
-/// Where in a header the digits of the checksum stand.
-fn digits_at(header: &[u8]) -> Option<usize> {
+/// The digits of the checksum in a header, as many as there should be.
+fn digits_in(header: &mut [u8]) -> Option<&mut [u8]> {
     let at = header.windows(BEFORE_DIGITS.len()).position(|part| part == BEFORE_DIGITS)? + BEFORE_DIGITS.len();
-    (header.get(at + NO_DIGITS.len()) == Some(&b'"')).then_some(at)
+    let end = at + NO_DIGITS.len();
+    if header.get(end) == Some(&b'"') { header.get_mut(at..end) } else { None }
 }
 
 fn digits(crc: &Crc) -> String {

@@ -53,10 +53,12 @@ impl Vocabulary {
     pub(super) fn of(bytes: &[u8], unit: Unit, name: &str) -> Result<Vocabulary, TextError> {
         Ok(Vocabulary(match unit {
             Unit::Char => {
-                // A table of all characters, as sorting a long text takes far longer.
-                let mut seen = vec![false; char::MAX as usize + 1];
-                characters(bytes, name)?.chars().for_each(|c| seen[c as usize] = true);
-                Units::Char(('\0'..=char::MAX).filter(|&c| seen[c as usize]).collect())
+                // A table of all characters up to the highest, as sorting a long text takes far longer.
+                let text = characters(bytes, name)?;
+                let highest = text.chars().max().unwrap_or('\0');
+                let mut seen = vec![false; highest as usize + 1];
+                text.chars().for_each(|c| seen[c as usize] = true);
+                Units::Char(('\0'..=highest).filter(|&c| seen[c as usize]).collect())
             }
             Unit::Byte => {
                 let mut seen = [false; 256];

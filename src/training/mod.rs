@@ -41,6 +41,8 @@ pub use writer::{Sampling, Writer};
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.
 const LONGEST_WINDOW: u32 = 1 << 16;
+/// Timesteps of all recurrent layers of a window. So many are planned in seconds, with gigabytes for the plan itself.
+const MOST_TIMESTEPS: u64 = 1 << 20;
 
 /// A training run, but for its data.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,6 +206,14 @@ impl Training {
             ));
         }
         if let Network::Layers { model, task } = &self.network {
+            let timesteps = model.timesteps(self.window);
+            if timesteps > MOST_TIMESTEPS {
+                let window = self.window;
+                return Err(Error::Input(format!(
+                    "the recurrent layers have {timesteps} timesteps in a window of {window}, each planned by itself, \
+                     and may have {MOST_TIMESTEPS} of them; take a shorter `window` or fewer layers"
+                )));
+            }
             if model.layers.is_empty() {
                 return Err(Error::Input("the model has no layers".into()));
             }

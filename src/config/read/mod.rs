@@ -68,10 +68,10 @@ pub(super) fn beside(file: &Path, path: &Path) -> PathBuf {
 
 fn utf8<'t>(bytes: &'t [u8], file: &str) -> Result<&'t str, ConfigError> {
     str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let message = format!("the byte 0x{:02x} is not UTF-8; save the file as UTF-8", bytes[at]);
-        let before = String::from_utf8_lossy(&bytes[..at]);
-        let problems = vec![Lines::new(&before).problem(at, message)];
+        let (before, rest) = bytes.split_at(error.valid_up_to());
+        let byte = rest.first().copied().unwrap_or_default();
+        let message = format!("the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8");
+        let problems = vec![Lines::new(&String::from_utf8_lossy(before)).problem(before.len(), message)];
         ConfigError::Invalid { file: file.to_owned(), problems }
     })
 }

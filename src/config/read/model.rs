@@ -6,6 +6,11 @@ use super::super::{DataConfig, LayerKind, Source};
 use super::layers::Found;
 use crate::bytes::printable;
 
+/// Of the layers before one, so many are held against a name that is none of them, and so many are listed. A file may
+/// have thousands of layers, each with a mistake.
+const MOST_COMPARED: usize = 100;
+const MOST_NAMED: usize = 20;
+
 /// Notes what does not fit. With `data` that is `None`, nothing is said about it.
 pub(super) fn check(
     found: &[Found<'_>],
@@ -74,6 +79,11 @@ fn misplaced(i: usize, kind: &LayerKind, data: &DataConfig) -> Option<String> {
     None
 }
 
+/// The last `most` of `names`, or all.
+fn last<'a, 'n>(names: &'a [&'n str], most: usize) -> &'a [&'n str] {
+    names.split_at(names.len().saturating_sub(most)).1
+}
+
 /// What layers can name: those before them.
 struct Before<'a> {
     found: &'a [Found<'a>],
@@ -83,8 +93,8 @@ struct Before<'a> {
 impl Before<'_> {
     fn check_input(&self, i: usize, layer: &Found<'_>, kind: &LayerKind, notes: &mut Notes<'_>) {
         for (name, at) in &layer.input {
-            if !self.names[..i].iter().any(|before| before == name) {
-                let all: Vec<_> = self.names[..i].iter().map(String::as_str).collect();
+            if !self.names.iter().take(i).any(|before| before == name) {
+                let all: Vec<_> = self.names.iter().take(i).map(String::as_str).collect();
                 notes.say(*at, self.not_before("input", name, i, "layer", &all, notes));
             }
         }
@@ -97,7 +107,7 @@ impl Before<'_> {
 
     fn check_tied(&self, i: usize, tied: &str, at: usize, notes: &mut Notes<'_>) {
         let kinds = self.found.iter().map(|found| found.kind.as_ref());
-        let named = self.names[..i].iter().zip(kinds).collect::<Vec<_>>();
+        let named = self.names.iter().take(i).zip(kinds).collect::<Vec<_>>();
         let is_embedding = |kind: &Option<&LayerKind>| matches!(kind, Some(LayerKind::Embedding { .. }));
         match named.iter().find(|(name, _)| *name == tied) {
             Some((_, Some(kind))) if !is_embedding(&Some(kind)) => {
@@ -115,13 +125,17 @@ impl Before<'_> {
 
     /// Says that `name` is no layer before layer `i`, and which there are.
     fn not_before(&self, key: &str, name: &str, i: usize, what: &str, all: &[&str], notes: &Notes<'_>) -> String {
-        let later = self.names[i..].iter().position(|later| later == name).map(|after| i + after);
+        let later = self.names.iter().enumerate().skip(i).find(|(_, later)| *later == name).map(|(at, _)| at);
         let place = match later {
             Some(same) if same == i => "which is this layer itself".to_owned(),
-            Some(later) => format!("which comes only at line {}", notes.line(self.found[later].section.start)),
-            None => format!("which is no {what} before it") + &did_you_mean(nearest(name, all)),
+            Some(later) => {
+                let start = self.found.get(later).map_or(0, |found| found.section.start);
+                format!("which comes only at line {}", notes.line(start))
+            }
+            None => format!("which is no {what} before it") + &did_you_mean(nearest(name, last(all, MOST_COMPARED))),
         };
-        let list = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+        let (named, more) = (last(all, MOST_NAMED), if all.len() > MOST_NAMED { "..., " } else { "" });
+        let list = if all.is_empty() { "none".to_owned() } else { more.to_owned() + &named.join(", ") };
         format!("`{key}` names `{}`, {place} ({what}s before it: {list})", printable(name))
     }
 }

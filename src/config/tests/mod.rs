@@ -235,3 +235,15 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
     let said = Config::read(&large).expect_err("too large").to_string();
     assert!(said.ends_with("is larger than 1 MiB, which is all that a run file may be"), "{said}");
 }
+
+#[test]
+fn what_is_said_of_thousands_of_mistakes_does_not_grow_with_their_square() {
+    let layer = |i| format!("[[layer]]\ntype = \"add\"\nname = \"n{i}\"\ninput = [\"embedding\", \"none{i}\"]\n");
+    let file = MODEL.to_owned() + &(0..3000).map(layer).collect::<String>();
+    let error = refused(&file);
+    assert_eq!(error.problems().len(), 3000);
+    let longest = error.problems().iter().map(|problem| problem.message.len()).max().unwrap_or(0);
+    assert!(longest < 400, "{longest}");
+    let last = &error.problems()[2999].message;
+    assert!(last.contains("(layers before it: ..., n2979, n2980") && last.ends_with("n2998)"), "{last}");
+}

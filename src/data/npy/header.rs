@@ -51,16 +51,16 @@ pub(super) struct Header {
 /// The header's text; inside, what was found instead of one.
 pub(super) fn text(file: &mut impl Read) -> io::Result<Result<String, String>> {
     let start = up_to(file, 8)?;
-    if start.len() < 8 || start[..6] != MAGIC {
+    let Some((&MAGIC, &[major, _])) = start.split_first_chunk() else {
         return Ok(Err("other bytes than \\x93NUMPY and a version".into()));
-    }
-    let length = match start[6] {
+    };
+    let length = match major {
         1 => up_to(file, 2)?,
         2 | 3 => up_to(file, 4)?,
         version => return Ok(Err(format!("version {version} of the format, and 1 to 3 are known"))),
     };
     let len = match *length.as_slice() {
-        [a, b] if start[6] == 1 => u32::from(u16::from_le_bytes([a, b])),
+        [a, b] if major == 1 => u32::from(u16::from_le_bytes([a, b])),
         [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
         _ => return Ok(Err("a file cut short in its header".into())),
     };
@@ -161,8 +161,9 @@ impl<'a> Rest<'a> {
         self.take("(")?;
         while !self.have(")") {
             let digits = self.0.len() - self.0.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let Ok(size) = self.0[..digits].parse() else { return self.wrong() };
-            self.0 = &self.0[digits..];
+            let (number, rest) = self.0.split_at(digits);
+            let Ok(size) = number.parse() else { return self.wrong() };
+            self.0 = rest;
             sizes.push(size);
             if !self.have(",") {
                 self.take(")")?;
