@@ -52,6 +52,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if weights.is_none() {
         folder.save_config(&run, &remark)?;
     }
+    folder.save_plan(&report)?;
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
     let mut session = Session::start(planned, &device)?;
     if let Some(weights) = &weights {

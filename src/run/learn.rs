@@ -70,10 +70,11 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Too little data for a batch.
-    pub fn begin(run: &'a Run, folder: Folder, session: Session, remark: &str) -> Result<Self, Error> {
+    pub fn begin(run: &'a Run, mut folder: Folder, session: Session, remark: &str) -> Result<Self, Error> {
         let batches = run.batches()?;
         let saver = Saver::new(folder.checkpoints(), run.config.checkpoint.keep);
         let about = about(run, session.planned(), remark);
+        folder.describe(run);
         Ok(Self {
             run,
             folder,

@@ -28,8 +28,11 @@
 mod bench;
 pub mod checkpoint;
 mod disk;
+mod events;
 mod files;
 mod fingerprint;
+mod growing;
+mod history;
 mod learn;
 mod metrics;
 mod report;
@@ -48,7 +51,9 @@ use crate::training::{Planned, Session, Training};
 
 pub use bench::{BenchReport, Peaks};
 pub use disk::DiskUse;
+pub use events::started;
 pub use files::{Folder, Saved};
+pub use history::{History, Look};
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
 pub use report::{Allowed, AllowedBy, Peak, PlanReport, ProgramReport};
