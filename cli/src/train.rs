@@ -145,7 +145,7 @@ fn told(run: &Run, score: &Score) -> String {
 
 /// A loss in its unit.
 fn loss(run: &Run, loss: f64) -> String {
-    match unit(run) {
+    match unit(&run.config) {
         "target" => format!("{loss:.4}"),
         "word" => format!("{loss:.4} nats a word, perplexity {:.1}", loss.exp()),
         unit => format!("{loss:.4} nats a {unit}"),
@@ -154,7 +154,7 @@ fn loss(run: &Run, loss: f64) -> String {
 
 /// What a run came to, in a few lines.
 fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
-    let unit = unit(run);
+    let unit = unit(&run.config);
     let or = |told: Option<String>, otherwise: &str| told.unwrap_or_else(|| otherwise.to_string());
     let of_processors = summary.cpu_seconds.map(|s| format!(" ({} of processor time)", duration(s)));
     let (steps, tokens) = (summary.steps, grouped(summary.tokens));

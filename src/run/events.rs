@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The file is derived from the metrics. A run that is taken up begins it anew, under a later name, with
-//! the lines that are kept; only the wall times are those of the file before it.
+//! the lines that are kept; only the wall times are those of the file before it, which is emptied.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -95,9 +95,13 @@ impl Events {
     /// Writes what waits, all of it or nothing.
     pub(super) fn write(&mut self) -> Result<(), StorageError> {
         if self.file.is_none() {
-            // All that the older ones said has been read, and a full disk needs their room.
+            // All that the older ones said has been read, and a full disk needs their room. The last one stays,
+            // empty, for readers that are at it: they go on to the next, and stop where theirs is gone.
             let older = names(&self.folder);
-            older.iter().try_for_each(|name| storage::remove_file(&self.folder.join(name)))?;
+            if let Some((last, others)) = older.split_last() {
+                others.iter().try_for_each(|name| storage::remove_file(&self.folder.join(name)))?;
+                Growing::create(&self.folder.join(last))?;
+            }
             let latest = older.iter().filter_map(|name| seconds_of(name)).max();
             let seconds = latest.map_or(0, |s| s.saturating_add(1)).max(whole_seconds());
             let mut file = Growing::create(&self.folder.join(format!("{PREFIX}{seconds:010}{SUFFIX}")))?;
