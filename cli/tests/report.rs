@@ -83,6 +83,10 @@ fn a_run_that_was_taken_up_has_each_step_once() {
     scratch.run("report a --no-measure", 0);
     let page = page(&scratch, "a/report.html");
     assert_has(&page, &["<b>9</b><small>of 9</small>", "ended</span>"]);
+    scratch.write("text.txt", &"another text, of the same letters or not\n".repeat(12));
+    scratch.run("report a --no-measure --out b.html", 0);
+    assert_has(&scratch.read("b.html"), &["not those that the run learnt from"]);
+    assert!(!page.contains("id=\"warnings\""));
     for step in 1..=9 {
         // Loss, learning rate and norm are told of it, once each.
         assert_eq!(page.matches(&format!("\"step {step}\\n")).count(), 3, "step {step}");
@@ -92,11 +96,16 @@ fn a_run_that_was_taken_up_has_each_step_once() {
 #[test]
 fn no_name_or_text_of_a_run_becomes_markup() {
     let scratch = Scratch::with_run();
-    let named = RUN.replacen("type = \"rnn\"", "type = \"rnn\"\nname = \"<script>alert(1)</script>\"", 1);
-    scratch.write("run.toml", &named.replace("text.txt", "<b onx='1'>.txt"));
+    scratch.write("run.toml", &RUN.replace("text.txt", "<b onx='1'>.txt"));
     scratch.write("<b onx='1'>.txt", &"<script>alert(2)</script></pre>&amp;\n".repeat(20));
     let folder = "a<i>&\"b\"";
     scratch.run(&format!("train run.toml --out {folder}"), 0);
+    for (file, place) in [("summary.json", "/adapter"), ("plan.json", "/target/name")] {
+        let file = format!("{folder}/{file}");
+        let mut json = scratch.json(&file);
+        *json.pointer_mut(place).unwrap() = "<script>alert(1)</script>".into();
+        scratch.write(&file, &json.to_string());
+    }
     scratch.run(&format!("report {folder}"), 0);
     let page = page(&scratch, &format!("{folder}/report.html"));
     assert_has(&page, &["a&lt;i&gt;&amp;&quot;b&quot;", "&lt;script&gt;alert(1)", "&lt;b onx=&#39;1&#39;&gt;.txt"]);
@@ -181,7 +190,7 @@ fn what_is_no_run_is_one_error() {
     }
     assert!(fs::read_dir(scratch.path("empty")).unwrap().next().is_none(), "nothing was written");
     folder(&scratch, "a", &line(1, "3.5"));
-    assert_has(&scratch.run("report a --no-measure --out no/page.html", 2), &["no/page.html"]);
+    assert_has(&scratch.run("report a --no-measure --out no/page.html", 5), &["no/page.html"]);
     let mut broken = RUN.to_string();
     let _ = writeln!(broken, "windov = 5");
     scratch.write("a/config.toml", &broken);

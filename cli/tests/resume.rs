@@ -98,6 +98,7 @@ fn assert_same(scratch: &Scratch, folder: &str, whole: &str) {
 }
 
 /// Whether TensorBoard is told what the metrics say, each step once.
+#[allow(clippy::cast_possible_truncation, reason = "TensorBoard's scalars are f32")]
 fn assert_events_are_the_metrics(scratch: &Scratch, folder: &str) {
     let mut wanted = Vec::new();
     for line in scratch.read(&format!("{folder}/metrics.jsonl")).lines() {
@@ -105,10 +106,10 @@ fn assert_events_are_the_metrics(scratch: &Scratch, folder: &str) {
         let names = ["loss", "learning_rate", "grad_norm"].map(|name| (name, format!("train/{name}")));
         let names = names.into_iter().chain([("validation_loss", "validation/loss".to_string())]);
         for (name, tag) in names.filter(|(name, _)| line.get(name).is_some()) {
-            // The shortest decimal that reads back to the same bits.
-            let number: f64 = line[name].to_string().parse().unwrap();
-            let narrow = line[name].to_string().parse::<f32>().unwrap();
-            let number = if name == "validation_loss" { number as f32 } else { narrow };
+            // The shortest decimal that reads back to the same bits: those of an f32, but for the validation's.
+            let text = line[name].to_string();
+            let wide = || text.parse::<f64>().unwrap() as f32;
+            let number = if name == "validation_loss" { wide() } else { text.parse().unwrap() };
             wanted.push((tag, line["step"].as_u64().unwrap(), number));
         }
     }

@@ -240,18 +240,19 @@ fn read_varint(bytes: &[u8]) -> u64 {
 
 /// The remainders of all bytes by Castagnoli's polynomial, the lowest bit first.
 const REMAINDERS: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
+    let (mut table, mut byte) = ([0; 256], 0u8);
+    loop {
         let (mut rest, mut bit) = (byte as u32, 0);
         while bit < 8 {
             rest = (rest >> 1) ^ (0x82f6_3b78 * (rest & 1));
             bit += 1;
         }
-        table[byte] = rest;
+        table[byte as usize] = rest;
+        if byte == u8::MAX {
+            break table;
+        }
         byte += 1;
     }
-    table
 };
 
 /// CRC-32C, turned so that a file with checksums in it can have one too.

@@ -16,6 +16,9 @@ use serde::Deserialize;
 
 use crate::plan::report;
 
+/// A checkpoint of more bytes is not read for the sake of a page.
+const MOST_READ: u64 = 256 << 20;
+
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -135,10 +138,10 @@ impl Found {
             );
         }
         let state = state(path, summary.as_ref(), &history, run.as_ref().ok());
+        let saved = saved(path)?;
         let found = Self {
             name: name(path),
             path: path.into(),
-            saved: saved(path)?,
             when: started(path),
             config,
             state,
@@ -148,9 +151,10 @@ impl Found {
             plan_is_its_own,
             run,
             planned,
+            saved,
             warnings,
         };
-        Ok(found.warned())
+        Ok(found.warned().held_against_its_checkpoint())
     }
 
     /// Notes what is amiss in what was read.
@@ -193,6 +197,20 @@ impl Found {
             say.push(format!("The checkpoint {name} was found damaged and put aside."));
         }
         self.warnings.extend(say);
+        self
+    }
+
+    /// Notes if the newest checkpoint is not whole, or the data are no longer those that it knows.
+    fn held_against_its_checkpoint(mut self) -> Self {
+        let Some(newest) = self.saved.first().filter(|newest| newest.bytes <= MOST_READ) else { return self };
+        match (Checkpoint::read(&Checkpoints::of(&self.path).path(newest.step)), &self.run) {
+            (Ok(checkpoint), Ok(run)) if checkpoint.about.data != run.source.fingerprint() => self.warnings.push(
+                "The data that are here now are not those that the run learnt from, so what is told of them is of others."
+                    .into(),
+            ),
+            (Err(error), _) if self.state != State::UnderWay => self.warnings.push(format!("{error}.")),
+            _ => {}
+        }
         self
     }
 

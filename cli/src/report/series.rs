@@ -51,12 +51,13 @@ impl Series {
         let past: Vec<_> = sums(self.points.iter(), keep).collect();
         let mut future: Vec<_> = sums(self.points.iter().rev(), keep).collect();
         future.reverse();
-        let mean = |(((a, n), (b, m)), &(_, number)): (((f64, f64), (f64, f64)), &(u64, f64))| {
+        let mean = |i: usize| {
+            let ((a, n), (b, m)) = (past[i], future[i]);
             // The point itself is in both.
-            let (own, one) = if number.is_finite() { (number, 1.0) } else { (0.0, 0.0) };
+            let (own, one) = weighed(self.points[i].1);
             (a + b - own) / (n + m - one)
         };
-        self.smooth = past.into_iter().zip(future).zip(&self.points).map(mean).collect();
+        self.smooth = (0..self.points.len()).map(mean).collect();
         self
     }
 
@@ -97,10 +98,15 @@ impl Series {
 /// their weights. What is not finite is passed over.
 fn sums<'a>(points: impl Iterator<Item = &'a (u64, f64)>, keep: f64) -> impl Iterator<Item = (f64, f64)> {
     points.scan((0.0, 0.0), move |(sum, weight), (_, number)| {
-        let (number, one) = if number.is_finite() { (*number, 1.0) } else { (0.0, 0.0) };
+        let (number, one) = weighed(*number);
         (*sum, *weight) = (keep * *sum + number, keep * *weight + one);
         Some((*sum, *weight))
     })
+}
+
+/// A number and its weight: none where it is not finite.
+fn weighed(number: f64) -> (f64, f64) {
+    if number.is_finite() { (number, 1.0) } else { (0.0, 0.0) }
 }
 
 impl Column {

@@ -19,8 +19,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 fn unmasked(stored: &[u8]) -> u32 {
-    let crc = u32::from_le_bytes(stored.try_into().unwrap()).wrapping_sub(0xa282_ead8);
-    (crc << 15) | (crc >> 17)
+    u32::from_le_bytes(stored.try_into().unwrap()).wrapping_sub(0xa282_ead8).rotate_left(15)
 }
 
 /// The fields of a protobuf message: number, wire type, and the number or the bytes.
@@ -223,23 +222,4 @@ fn records_that_a_full_disk_does_not_take_wait_and_are_written_later() {
     fs::create_dir(scratch.path("later")).unwrap();
     events.append(&[report(2, 0.25)]).unwrap();
     assert_eq!(names(&scratch.path("later")).len(), 1);
-}
-
-#[test]
-fn zz_cost() {
-    let scratch = Scratch::new();
-    let mut events = Events::of(&scratch.path("."));
-    let mut metrics = super::super::metrics::Metrics::create(&scratch.path("metrics.jsonl")).unwrap();
-    let reports: Vec<_> = (1..=200_000).map(|s| report(s, 1.0 / s as f32)).collect();
-    let t = std::time::Instant::now();
-    for r in reports.chunks(10) {
-        events.append(r).unwrap();
-    }
-    let e = t.elapsed();
-    let t = std::time::Instant::now();
-    for r in reports.chunks(10) {
-        metrics.append(r).unwrap();
-    }
-    let m = t.elapsed();
-    panic!("events {:.3} us, metrics {:.3} us a step", e.as_secs_f64() * 5.0, m.as_secs_f64() * 5.0);
 }
