@@ -139,6 +139,8 @@ impl<'a> Learner<'a> {
         let steps = self.run.steps()?;
         if self.saved_step.is_none() {
             self.save(watcher)?;
+            // Killed with lines of metrics but before its first checkpoint is whole, a run could not go on.
+            self.wait(watcher);
         }
         while self.session.steps() < steps && self.diverged.is_none() && !watcher.wants_end() {
             let batch = self.batches.next().expect("batches of training have no end");
