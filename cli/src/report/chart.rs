@@ -48,7 +48,8 @@ impl Chart<'_> {
         let label = escape(&self.sentence());
         let (id, paths) = (self.id, self.paths(&frame, &columns, &other));
         format!(
-            "<figure class=\"chart\" id=\"{id}\">{}\n<div class=\"plot\" tabindex=\"0\" role=\"img\" aria-label=\"{label}\">\
+            "<figure class=\"chart\" id=\"{id}\">{}\n<div class=\"plot\" tabindex=\"0\" role=\"img\" \
+             aria-label=\"{label}\">\
              \n{}<svg viewBox=\"0 0 {SIZE} {SIZE}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\n{paths}</svg>\n\
              <div class=\"cross\"></div><div class=\"tip\"></div></div>\n{}\
              <script type=\"application/json\">{}</script></figure>\n",

@@ -205,7 +205,8 @@ impl Found {
         let Some(newest) = self.saved.first().filter(|newest| newest.bytes <= MOST_READ) else { return self };
         match (Checkpoint::read(&Checkpoints::of(&self.path).path(newest.step)), &self.run) {
             (Ok(checkpoint), Ok(run)) if checkpoint.about.data != run.source.fingerprint() => self.warnings.push(
-                "The data that are here now are not those that the run learnt from, so what is told of them is of others."
+                "The data that are here now are not those that the run learnt from, so what is told of them is of \
+                 others."
                     .into(),
             ),
             (Err(error), _) if self.state != State::UnderWay => self.warnings.push(format!("{error}.")),

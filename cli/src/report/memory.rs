@@ -52,7 +52,8 @@ fn gauge(plan: &PlanFile, held: Option<&Held>) -> String {
     let bar = |name: &str, parts: &str, text: &str| {
         let (name, text) = (escape(name), escape(text));
         format!(
-            "<div class=\"gauge\"><span>{name}</span><div class=\"hull\">{parts}</div><span class=\"n\">{text}</span></div>\n"
+            "<div class=\"gauge\"><span>{name}</span><div class=\"hull\">{parts}</div>\
+             <span class=\"n\">{text}</span></div>\n"
         )
     };
     let mut out = bar("planned", &parts, &Bytes(plan.planned_bytes).to_string());

@@ -64,7 +64,8 @@ fn header(found: &Found) -> String {
     let network = escape(&network(found));
     let name = escape(&found.name);
     format!(
-        "<header><p class=\"mark\">Plimsoll</p><h1>{name} <span class=\"state {class}\">{state}</span></h1><p>{network}</p></header>\n"
+        "<header><p class=\"mark\">Plimsoll</p><h1>{name} <span class=\"state {class}\">{state}</span></h1>\
+         <p>{network}</p></header>\n"
     )
 }
 

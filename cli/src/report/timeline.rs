@@ -34,7 +34,8 @@ pub(super) fn timeline(plan: &Plan) -> String {
         let (width, height) = (x(steps.end) - left, y(bytes.start) - top);
         let _ = writeln!(
             rectangles,
-            "<rect class=\"r{at}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" data-n=\"{}\"/>",
+            "<rect class=\"r{at}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
+             data-n=\"{}\"/>",
             escape(name)
         );
         // The name stands in the rectangle where it is large enough to be read.
