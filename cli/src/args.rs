@@ -49,7 +49,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Log to standard error what this level lets through: error, warn, info, debug, trace, or one for
-    /// each part, as in `plimsoll=debug,wgpu_core=warn`; left out: what RUST_LOG says, or nothing
+    /// each part, as in `plimsoll=debug,wgpu_core=warn`; left out: what `RUST_LOG` says, or nothing
     #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Pack(PackArgs),
     Bench(BenchArgs),
     Train(TrainArgs),
+    Report(ReportArgs),
     Sample(SampleArgs),
     Config(ConfigArgs),
 }
@@ -263,6 +264,8 @@ What is in the folder:
   vocabulary.json    the units of the text, by id
   metrics.jsonl      a line a step: step, loss, learning_rate, grad_norm, tokens; and with
                      `evaluate_every`: step, validation_loss, validation_accuracy
+  events.out.*       the same for TensorBoard: `tensorboard --logdir DIR`
+  plan.json          what was planned, as `plimsoll plan --json` prints it
   summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, steps,
                      train_loss (mean of the last 50 steps), validation_loss, test_loss and their
                      accuracies, unigram_entropy, bigram_entropy, seconds, cpu_seconds,
@@ -301,6 +304,32 @@ pub(crate) struct TrainArgs {
     /// What random numbers are drawn from; overrides `seed`
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+}
+
+/// Writes a run as one page for a browser: what it is, how it learnt, what it takes, where its time goes.
+///
+/// The page needs nothing but itself, and no network. It can be made of a run that has ended, was cut off, or is
+/// under way. Where there is an adapter, it takes some seconds to time the ops of a step and have a model of text
+/// write; beside a run under way it does not. Nothing else in the folder is changed.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll report runs/default
+  plimsoll report runs/default --out page.html --no-measure
+
+{DEVICE}
+
+{EXIT_CODES}"))]
+pub(crate) struct ReportArgs {
+    /// The folder of a run, as `plimsoll train` makes it
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Where the page is written; left out: DIR/report.html
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) out: Option<PathBuf>,
+    /// Measure nothing, and open no device
+    #[arg(long)]
+    pub(crate) no_measure: bool,
 }
 
 /// Has a trained model write text.

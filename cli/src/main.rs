@@ -14,6 +14,7 @@ mod output;
 mod pack;
 mod plan;
 mod progress;
+mod report;
 mod sample;
 mod stop;
 mod table;
@@ -49,6 +50,7 @@ fn answer(command: &Command) -> Result<(), Failure> {
         Command::Pack(args) => pack::pack(args),
         Command::Bench(args) => bench::bench(args),
         Command::Train(args) => train::train(args),
+        Command::Report(args) => report::report(args),
         Command::Sample(args) => sample::sample(args),
         Command::Config(args) => output::say(if args.default { Config::DEFAULT_FILE } else { Config::REFERENCE }),
     }

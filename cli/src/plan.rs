@@ -32,7 +32,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let report = report(&run, &planned)?;
     if let Some(file) = &args.svg {
         let PlanReport { batch, window, outputs, .. } = report;
-        let title = format!("{}, batch {batch}, window {window}", model(&run, outputs));
+        let title = format!("{}, batch {batch}, window {window}", model(&run.config, outputs));
         write_atomically(file, planned.plan.svg(&title).as_bytes()).map_err(Error::from)?;
     }
     if args.json {
@@ -87,9 +87,9 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
     let (kind, data) = data(run, report.vocabulary);
     let rows = [
-        ("model", format!("{}; {} parameters", model(run, report.outputs), grouped(report.parameters))),
+        ("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters))),
         (kind, data),
-        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(run))),
+        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(&run.config))),
         ("disk", disk(run, report.disk.as_ref())),
         ("host", report.host.as_ref().map_or_else(|| "not told".into(), host)),
         ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
@@ -126,7 +126,7 @@ fn disk(run: &Run, disk: Option<&DiskUse>) -> String {
 }
 
 /// What is learnt from: its kind, and how much of it there is.
-fn data(run: &Run, vocabulary: u32) -> (&'static str, String) {
+pub(crate) fn data(run: &Run, vocabulary: u32) -> (&'static str, String) {
     let config = &run.config.data;
     let share = |part: f64| (part * 1e6).round() / 1e4;
     let test = if config.test > 0.0 { format!(", {} % for the test", share(config.test)) } else { String::new() };
@@ -138,7 +138,7 @@ fn data(run: &Run, vocabulary: u32) -> (&'static str, String) {
                 _ => "embedded".into(),
             };
             let units = grouped(text.ids.len() as u64);
-            ("text", format!("{name}: {units} {}s, {vocabulary} different; {held_out}", unit(run)))
+            ("text", format!("{name}: {units} {}s, {vocabulary} different; {held_out}", unit(&run.config)))
         }
         run::Source::Examples(examples) => {
             let parts = &examples.parts;
@@ -152,8 +152,8 @@ fn data(run: &Run, vocabulary: u32) -> (&'static str, String) {
 }
 
 /// What a text is cut into, in full; or what else is predicted.
-pub(crate) fn unit(run: &Run) -> &'static str {
-    match run.config.data.source {
+pub(crate) fn unit(config: &Config) -> &'static str {
+    match config.data.source {
         Source::Text { unit: Unit::Char, .. } => "character",
         Source::Text { unit: Unit::Byte, .. } => "byte",
         Source::Text { unit: Unit::Word, .. } => "word",
@@ -162,8 +162,8 @@ pub(crate) fn unit(run: &Run) -> &'static str {
 }
 
 /// The layers in one line.
-fn model(run: &Run, outputs: u32) -> String {
-    run.config.layers.iter().map(|l| layer(&l.kind, outputs)).collect::<Vec<_>>().join(" > ")
+pub(crate) fn model(config: &Config, outputs: u32) -> String {
+    config.layers.iter().map(|l| layer(&l.kind, outputs)).collect::<Vec<_>>().join(" > ")
 }
 
 fn layer(kind: &LayerKind, outputs: u32) -> String {
@@ -183,8 +183,8 @@ fn layer(kind: &LayerKind, outputs: u32) -> String {
     }
 }
 
-fn optimizer(run: &Run) -> String {
-    let train = &run.config.train;
+pub(crate) fn optimizer(config: &Config) -> String {
+    let train = &config.train;
     let clip = train.clip_norm.map_or_else(String::new, |norm| format!(", gradients clipped at {norm}"));
     let schedule = match train.schedule.type_name() {
         "constant" => String::new(),

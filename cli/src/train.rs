@@ -55,6 +55,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if weights.is_none() {
         folder.save_config(&run, &remark)?;
     }
+    folder.save_plan(&report)?;
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
     let mut session = Session::start(planned, &device)?;
     if let Some(weights) = &weights {
@@ -147,7 +148,7 @@ fn told(run: &Run, score: &Score) -> String {
 
 /// A loss in its unit.
 fn loss(run: &Run, loss: f64) -> String {
-    match unit(run) {
+    match unit(&run.config) {
         "target" => format!("{loss:.4}"),
         "word" => format!("{loss:.4} nats a word, perplexity {:.1}", loss.exp()),
         unit => format!("{loss:.4} nats a {unit}"),
@@ -156,7 +157,7 @@ fn loss(run: &Run, loss: f64) -> String {
 
 /// What a run came to, in a few lines.
 fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
-    let unit = unit(run);
+    let unit = unit(&run.config);
     let or = |told: Option<String>, otherwise: &str| told.unwrap_or_else(|| otherwise.to_string());
     let of_processors = summary.cpu_seconds.map(|s| format!(" ({} of processor time)", duration(s)));
     let (steps, tokens) = (summary.steps, grouped(summary.tokens));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, assert_has};
+use common::{Scratch, assert_has, scalars};
 
 /// Carried state, dropout, a schedule that remembers, micro-steps: all that a state can have.
 const TEXT: &str = r#"
@@ -97,6 +97,26 @@ fn assert_same(scratch: &Scratch, folder: &str, whole: &str) {
     }
 }
 
+/// Whether TensorBoard is told what the metrics say, each step once.
+#[allow(clippy::cast_possible_truncation, reason = "TensorBoard's scalars are f32")]
+fn assert_events_are_the_metrics(scratch: &Scratch, folder: &str) {
+    let mut wanted = Vec::new();
+    for line in scratch.read(&format!("{folder}/metrics.jsonl")).lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let names = ["loss", "learning_rate", "grad_norm"].map(|name| (name, format!("train/{name}")));
+        let names = names.into_iter().chain([("validation_loss", "validation/loss".to_string())]);
+        for (name, tag) in names.filter(|(name, _)| line.get(name).is_some()) {
+            // The shortest decimal that reads back to the same bits: those of an f32, but for the validation's.
+            let text = line[name].to_string();
+            let wide = || text.parse::<f64>().unwrap() as f32;
+            let number = if name == "validation_loss" { wide() } else { text.parse().unwrap() };
+            wanted.push((tag, line["step"].as_u64().unwrap(), number));
+        }
+    }
+    let found = scalars(&scratch.path(folder));
+    assert!(found.len() > 60 && found == wanted, "{folder}: {found:?}\nwanted {wanted:?}");
+}
+
 /// The files of checkpoints that were being written.
 fn being_written(folder: &Path) -> usize {
     let names = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
@@ -165,6 +185,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_as_if_it_had_never_been() {
         let said = scratch.run(&args, 0);
         assert!(!said.contains("damaged") && !said.contains("Not to the bit"), "{said}");
         assert_same(&scratch, &folder, &format!("{name}-whole"));
+        assert_events_are_the_metrics(&scratch, &folder);
         assert_eq!(being_written(&scratch.path(&folder)), 0, "nothing half written is left");
         runs += 1;
     }

@@ -16,6 +16,7 @@ use crate::target::Target;
 
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
+pub use picture::Rectangle;
 use replay::{Fault, replay};
 
 /// One device buffer.

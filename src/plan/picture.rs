@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use super::Plan;
 use crate::bytes::Bytes;
@@ -29,6 +30,19 @@ fn colour(role: Role) -> &'static str {
     }
 }
 
+/// A value where it lies in the picture of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rectangle {
+    /// The steps of all programs, one after the other, during which it is there.
+    pub steps: Range<usize>,
+    /// Its bytes, counted from the bottom: staging first, then arena upon arena.
+    pub bytes: Range<u64>,
+    /// What it is for.
+    pub role: Role,
+    /// What it is, and how large.
+    pub name: String,
+}
+
 /// Where steps and bytes come to lie on the page.
 struct Scale {
     steps: f64,
@@ -45,15 +59,14 @@ impl Scale {
         HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * bytes as f64 / self.bytes
     }
 
-    /// A rectangle from `x0` to `x1` steps and `y0` to `y1` bytes.
-    fn rectangle(&self, out: &mut String, (x0, x1): (usize, usize), (y0, y1): (u64, u64), role: Role, title: &str) {
-        let (x, y) = (self.x(x0), self.y(y1));
-        let (width, height) = (self.x(x1) - x, self.y(y0) - y);
+    fn rectangle(&self, out: &mut String, Rectangle { steps, bytes, role, name: title }: &Rectangle) {
+        let (x, y) = (self.x(steps.start), self.y(bytes.end));
+        let (width, height) = (self.x(steps.end) - x, self.y(bytes.start) - y);
         let _ = writeln!(
             out,
             "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{}\" \
              stroke=\"#fff\" stroke-width=\"0.4\"><title>{}</title></rect>",
-            colour(role),
+            colour(*role),
             escape(title)
         );
         // The name stands in the rectangle where it is large enough to be read.
@@ -82,19 +95,27 @@ impl Plan {
              <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n",
             escape(title)
         );
-        let bases = self.draw_kept(&mut out, &scale, steps);
-        self.draw_tenants(&mut out, &scale, &bases);
+        self.rectangles().iter().for_each(|rectangle| scale.rectangle(&mut out, rectangle));
         self.draw_axes(&mut out, &scale, total);
         self.draw_legend(&mut out);
         out.push_str("</svg>\n");
         out
     }
 
+    /// Every value where it lies: what is kept all the time below, what comes and goes on top.
+    pub fn rectangles(&self) -> Vec<Rectangle> {
+        let steps = self.schedule.steps.len().max(1);
+        let (mut kept, bases) = self.kept_throughout(steps);
+        kept.extend(self.come_and_go(&bases));
+        kept
+    }
+
     /// What keeps its place all the time, and where each arena begins in the picture.
-    fn draw_kept(&self, out: &mut String, scale: &Scale, steps: usize) -> HashMap<usize, u64> {
+    fn kept_throughout(&self, steps: usize) -> (Vec<Rectangle>, HashMap<usize, u64>) {
         let mut bases = HashMap::new();
         let staging = self.staging.bytes();
-        scale.rectangle(out, (0, steps), (0, staging), Role::Staging, &format!("staging, {}", Bytes(staging)));
+        let throughout = |bytes: Range<u64>, role, name| Rectangle { steps: 0..steps, bytes, role, name };
+        let mut out = vec![throughout(0..staging, Role::Staging, format!("staging, {}", Bytes(staging)))];
         let mut base = staging;
         // Small and steady below, what comes and goes on top.
         let order = |&(_, a): &(usize, &super::Arena)| (a.role == Role::Activation, a.role);
@@ -110,19 +131,20 @@ impl Plan {
             let range = place.all_copies();
             if slot.parts.is_empty() {
                 let name = format!("{}, {}", slot.name, Bytes(range.end - range.start));
-                scale.rectangle(out, (0, steps), (base + range.start, base + range.end), slot.role, &name);
+                out.push(throughout(base + range.start..base + range.end, slot.role, name));
             }
             for part in &slot.parts {
                 let from = base + range.start + part.offset;
                 let name = format!("{} ({}), {}", part.name, slot.name, Bytes(part.bytes));
-                scale.rectangle(out, (0, steps), (from, from + part.bytes), slot.role, &name);
+                out.push(throughout(from..from + part.bytes, slot.role, name));
             }
         }
-        bases
+        (out, bases)
     }
 
-    fn draw_tenants(&self, out: &mut String, scale: &Scale, bases: &HashMap<usize, u64>) {
-        let spans = touched(&self.schedule.steps);
+    /// What is made on the way.
+    fn come_and_go(&self, bases: &HashMap<usize, u64>) -> Vec<Rectangle> {
+        let (spans, mut out) = (touched(&self.schedule.steps), Vec::new());
         for placed in &self.tenants {
             let from = bases[&placed.place.arena.index()] + placed.place.offset;
             for (i, value) in placed.tenant.values.iter().enumerate() {
@@ -131,10 +153,12 @@ impl Plan {
                 let heir = placed.tenant.values.get(i + 1).and_then(|v| spans.get(v));
                 let end = heir.map_or(span.end, |h| h.start);
                 let name = format!("{}, {}", self.tenant_name(placed, span.start, &spans), Bytes(placed.place.bytes));
-                let steps = (span.start as usize, end.max(span.start + 1) as usize);
-                scale.rectangle(out, steps, (from, from + placed.place.bytes), Role::Activation, &name);
+                let steps = span.start as usize..end.max(span.start + 1) as usize;
+                let bytes = from..from + placed.place.bytes;
+                out.push(Rectangle { steps, bytes, role: Role::Activation, name });
             }
         }
+        out
     }
 
     fn draw_axes(&self, out: &mut String, scale: &Scale, total: u64) {

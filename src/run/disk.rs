@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Run;
 use super::checkpoint::Checkpoint;
+use super::events::LONGEST_RECORD;
 use super::files::about_weights;
 use super::metrics::LONGEST_LINE;
 use crate::config::Every;
@@ -26,6 +27,8 @@ pub struct DiskUse {
     pub weights_bytes: u64,
     /// Of a line of metrics for each step.
     pub metrics_bytes: u64,
+    /// Of TensorBoard's record of each step, and of the run's settings.
+    pub events_bytes: u64,
 }
 
 impl DiskUse {
@@ -42,13 +45,16 @@ impl DiskUse {
             checkpoints: if saves { u64::from(run.config.checkpoint.keep) + 1 } else { 0 },
             weights_bytes: tensors_bytes(&planned.named_shapes(), &about_weights(steps)).unwrap_or(u64::MAX),
             metrics_bytes: steps.min(MOST_LINES) * LONGEST_LINE,
+            events_bytes: steps.min(MOST_LINES) * LONGEST_RECORD + config.len() as u64,
         })
     }
 
     /// All of it together.
     pub fn bytes(&self) -> u64 {
         let checkpoints = self.checkpoint_bytes.saturating_mul(self.checkpoints);
-        checkpoints.saturating_add(self.weights_bytes).saturating_add(self.metrics_bytes)
+        [checkpoints, self.weights_bytes, self.metrics_bytes, self.events_bytes]
+            .iter()
+            .fold(0, |all, part| all.saturating_add(*part))
     }
 
     /// Refuses a run that would not fit on the disk that holds `folder`. What is there already of an

@@ -6,6 +6,8 @@
 //! checkpoints/       all of its state at some steps, from which it goes on
 //! model.safetensors  the weights, by PyTorch's names
 //! metrics.jsonl      a line a step, and one for each look at the validation part
+//! events.out.*       the same for TensorBoard
+//! plan.json          what was planned, and for which device
 //! summary.json       what it came to
 //! .lock              locked while a run writes here
 //! ```
@@ -16,8 +18,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
+use super::events::Events;
 use super::metrics::{Metrics, Past, Written};
-use super::{Run, Score, Summary};
+use super::{History, PlanReport, Run, Score, Summary};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::Error;
@@ -30,7 +33,8 @@ use crate::training::{Planned, Session, StepReport, Training};
 const CONFIG: &str = "config.toml";
 const VOCABULARY: &str = "vocabulary.json";
 const MODEL: &str = "model.safetensors";
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
+const PLAN: &str = "plan.json";
 const SUMMARY: &str = "summary.json";
 
 /// The folder of a run under way, which no other run can write to.
@@ -38,6 +42,7 @@ const SUMMARY: &str = "summary.json";
 pub struct Folder {
     path: PathBuf,
     metrics: Metrics,
+    events: Events,
     _lock: Lock,
 }
 
@@ -51,7 +56,7 @@ impl Folder {
         storage::create_folder(path)?;
         let lock = Lock::take(path)?;
         let metrics = Metrics::create(&path.join(METRICS))?;
-        let folder = Self { path: path.into(), metrics, _lock: lock };
+        let folder = Self { path: path.into(), metrics, events: Events::of(path), _lock: lock };
         folder.tidy()?;
         folder.checkpoints().clear()?;
         Ok(folder)
@@ -76,7 +81,7 @@ impl Folder {
         }
         let lock = Lock::take(path)?;
         let metrics = Metrics::reopen(&path.join(METRICS))?;
-        let folder = Self { path: path.into(), metrics, _lock: lock };
+        let folder = Self { path: path.into(), metrics, events: Events::of(path), _lock: lock };
         folder.tidy()?;
         Ok(folder)
     }
@@ -103,7 +108,8 @@ impl Folder {
     /// # Errors
     /// Storage.
     pub fn append(&mut self, reports: &[StepReport]) -> Result<(), StorageError> {
-        self.metrics.append(reports)
+        let written = self.metrics.append(reports);
+        written.and(self.events.append(reports))
     }
 
     /// Adds a line for what the validation part said after `step`.
@@ -111,7 +117,8 @@ impl Folder {
     /// # Errors
     /// Storage.
     pub fn append_score(&mut self, step: u64, score: &Score) -> Result<(), StorageError> {
-        self.metrics.append_score(step, score)
+        let written = self.metrics.append_score(step, score);
+        written.and(self.events.append_score(step, score))
     }
 
     /// Has the disk keep all lines so far, and says how far that is.
@@ -119,6 +126,8 @@ impl Folder {
     /// # Errors
     /// Storage; a file that was removed.
     pub fn settle(&mut self) -> Result<Written, StorageError> {
+        // They are made anew from the lines, should the run be taken up; nothing depends on them.
+        let _ = self.events.write();
         self.metrics.settle()
     }
 
@@ -128,7 +137,23 @@ impl Folder {
     /// # Errors
     /// Storage.
     pub fn go_back(&mut self, checkpoint: &Checkpoint) -> Result<(Past, bool), StorageError> {
-        self.metrics.cut(checkpoint.about.metrics, checkpoint.about.step)
+        let found = self.metrics.cut(checkpoint.about.metrics, checkpoint.about.step)?;
+        // Records that a full disk does not take wait, as lines do; the next that are added tell of it.
+        let _ = self.events.rewrite(&History::read(&self.path)?);
+        Ok(found)
+    }
+
+    /// Has TensorBoard show the settings of `run` beside its scalars.
+    pub fn describe(&mut self, run: &Run) {
+        self.events.describe(&run.config);
+    }
+
+    /// Writes what was planned, and for which device.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn save_plan(&self, plan: &PlanReport) -> Result<(), StorageError> {
+        write_atomically(&self.path.join(PLAN), &json(plan, true))
     }
 
     /// The run that was begun here and ended before its first checkpoint, if that is how it stands.

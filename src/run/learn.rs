@@ -74,10 +74,11 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Too little data for a batch.
-    pub fn begin(run: &'a Run, folder: Folder, session: Session, remark: &str) -> Result<Self, Error> {
+    pub fn begin(run: &'a Run, mut folder: Folder, session: Session, remark: &str) -> Result<Self, Error> {
         let batches = run.batches()?;
         let saver = Saver::new(folder.checkpoints(), run.config.checkpoint.keep);
         let about = about(run, session.planned(), remark);
+        folder.describe(run);
         Ok(Self {
             run,
             folder,
@@ -144,6 +145,8 @@ impl<'a> Learner<'a> {
         tracing::info!(from = self.session.steps(), to = steps, "training");
         if self.saved_step.is_none() {
             self.save(watcher)?;
+            // Killed with lines of metrics but before its first checkpoint is whole, a run could not go on.
+            self.wait(watcher);
         }
         while self.session.steps() < steps && self.skips.last_straw.is_none() && !watcher.wants_end() {
             let batch = self.batches.next().expect("batches of training have no end");

@@ -1,14 +1,14 @@
 //! `metrics.jsonl`: a line a step, each there once, whatever the disk does and however often the run is
 //! taken up again.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
 use super::Score;
+use super::growing::Growing;
 use crate::storage::{StorageError, read_file};
 use crate::training::StepReport;
 
@@ -68,42 +68,32 @@ pub struct Past {
     pub losses: Vec<f32>,
 }
 
-/// The file, and the lines that a full disk did not take yet.
+/// The file, and a checksum of what is in it.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    path: PathBuf,
-    file: File,
-    bytes: u64,
+    lines: Growing,
     crc: Crc,
-    waiting: Vec<u8>,
-    /// Whether a write failed, which may have left a part of a line.
-    torn: bool,
 }
 
 impl Metrics {
     /// Begins the file anew.
     pub(super) fn create(path: &Path) -> Result<Self, StorageError> {
-        let file = File::create(path).map_err(|e| StorageError::write(path, 0, e))?;
-        Ok(Self { path: path.into(), file, bytes: 0, crc: Crc::new(), waiting: Vec::new(), torn: false })
+        Ok(Self { lines: Growing::create(path)?, crc: Crc::new() })
     }
 
     /// Opens the file of an earlier run; nothing is known of it before [`Metrics::cut`].
     pub(super) fn reopen(path: &Path) -> Result<Self, StorageError> {
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = open.map_err(|e| StorageError::write(path, 0, e))?;
-        Ok(Self { path: path.into(), file, bytes: 0, crc: Crc::new(), waiting: Vec::new(), torn: false })
+        Ok(Self { lines: Growing::reopen(path)?, crc: Crc::new() })
     }
 
     /// Takes away all lines after step `step`, when the file was as `written` says. Where it is no
     /// longer that file, the whole lines of steps up to there are kept, and the answer's second is false.
     pub(super) fn cut(&mut self, written: Written, step: u64) -> Result<(Past, bool), StorageError> {
-        let all = read_file(&self.path)?;
+        let all = read_file(&self.lines.path)?;
         let (kept, is_known) = kept(&all, written, step);
-        self.bytes = kept.len() as u64;
-        self.mend().map_err(|e| StorageError::write(&self.path, self.bytes, e))?;
+        self.lines.keep(kept.len() as u64)?;
         self.crc = Crc::new();
         self.crc.update(kept);
-        self.waiting.clear();
         Ok((Past::of(kept), is_known))
     }
 
@@ -122,43 +112,24 @@ impl Metrics {
     }
 
     fn push(&mut self, line: &impl Serialize) {
-        self.waiting.extend(serde_json::to_vec(line).expect("numbers can be written"));
-        self.waiting.push(b'\n');
+        self.lines.push(&serde_json::to_vec(line).expect("numbers can be written"));
+        self.lines.push(b"\n");
     }
 
     /// Writes what waits, all of it or nothing.
     fn write(&mut self) -> Result<(), StorageError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let mended = if self.torn { self.mend() } else { Ok(()) };
-        if let Err(error) = mended.and_then(|()| self.file.write_all(&self.waiting)) {
-            self.torn = true;
-            // What the disk took of a line is taken back at once, if that can be; else the next time.
-            let _ = self.mend();
-            return Err(StorageError::write(&self.path, self.waiting.len() as u64, error));
-        }
-        self.bytes += self.waiting.len() as u64;
-        self.crc.update(&self.waiting);
-        self.waiting.clear();
-        Ok(())
-    }
-
-    /// Takes back whatever stands after what is known to be written, which needs no room.
-    fn mend(&mut self) -> io::Result<()> {
-        self.file.set_len(self.bytes)?;
-        self.file.seek(SeekFrom::Start(self.bytes))?;
-        self.torn = false;
+        self.crc.update(&self.lines.write()?);
         Ok(())
     }
 
     /// Writes what waits, has the disk keep all of it, and says how far that is.
     pub(super) fn settle(&mut self) -> Result<Written, StorageError> {
         self.write()?;
+        let Growing { path, file, bytes, .. } = &self.lines;
         // A file that was removed takes whatever is written to it, for nobody.
-        fs::metadata(&self.path).map_err(|e| StorageError::write(&self.path, self.bytes, e))?;
-        self.file.sync_data().map_err(|e| StorageError::write(&self.path, self.bytes, e))?;
-        Ok(Written { bytes: self.bytes, crc32: self.crc.sum() })
+        fs::metadata(path).map_err(|e| StorageError::write(path, *bytes, e))?;
+        file.sync_data().map_err(|e| StorageError::write(path, *bytes, e))?;
+        Ok(Written { bytes: *bytes, crc32: self.crc.sum() })
     }
 }
 
@@ -240,9 +211,9 @@ mod tests {
             next_loss_scale: Some(-1.234_567_8e-38),
             ..report(0, -1.234_567_8e-38)
         };
-        let before = metrics.bytes;
+        let before = metrics.lines.bytes;
         metrics.append(&[longest]).unwrap();
-        assert!(metrics.bytes - before <= LONGEST_LINE, "{}", metrics.bytes - before);
+        assert!(metrics.lines.bytes - before <= LONGEST_LINE, "{}", metrics.lines.bytes - before);
     }
 
     #[test]
@@ -286,13 +257,14 @@ mod tests {
         let mut metrics = Metrics::create(&path).unwrap();
         metrics.append(&[report(1, 0.5)]).unwrap();
         // Every write to this device says that it is full.
-        let disk = std::mem::replace(&mut metrics.file, OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let disk =
+            std::mem::replace(&mut metrics.lines.file, fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
         for step in 2..4 {
             let error = metrics.append(&[report(step, 0.5)]).unwrap_err();
             assert!(matches!(error, StorageError::Full { .. } | StorageError::Io { .. }), "{error}");
         }
         assert!(metrics.settle().is_err());
-        metrics.file = disk;
+        metrics.lines.file = disk;
         metrics.append(&[report(4, 0.5)]).unwrap();
         let (past, same) = {
             let written = metrics.settle().unwrap();

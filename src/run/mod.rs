@@ -29,8 +29,11 @@ mod bench;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod checkpoint;
 mod disk;
+mod events;
 mod files;
 mod fingerprint;
+mod growing;
+mod history;
 mod host;
 mod learn;
 #[warn(clippy::indexing_slicing, clippy::panic)]
@@ -52,7 +55,9 @@ use crate::training::{Planned, Session, Training};
 
 pub use bench::{BenchReport, Peaks};
 pub use disk::DiskUse;
+pub use events::started;
 pub use files::{Folder, Saved};
+pub use history::{History, Look};
 pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
@@ -212,6 +217,11 @@ impl Run {
     }
 }
 
+/// Milliseconds since `started`, for logs.
+fn milliseconds(started: std::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,9 +279,4 @@ mod tests {
         let said = run("abcdef", 0.0, 4).plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
         assert!(said.contains("the largest batch is 3"), "{said}");
     }
-}
-
-/// Milliseconds since `started`, for logs.
-fn milliseconds(started: std::time::Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

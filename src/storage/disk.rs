@@ -113,6 +113,12 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Whether someone has `folder` now. Nothing is written to it.
+    pub fn is_taken(folder: &Path) -> bool {
+        let Ok(file) = File::open(folder.join(LOCK)) else { return false };
+        matches!(FileExt::try_lock_shared(&file), Err(TryLockError::WouldBlock))
+    }
+
     fn sign(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
@@ -141,7 +147,9 @@ mod tests {
         let said = Lock::take(&scratch.path(".")).unwrap_err().to_string();
         assert!(said.contains("is in use: another run, process"), "{said}");
         assert!(said.contains(&std::process::id().to_string()), "{said}");
+        assert!(Lock::is_taken(&scratch.path(".")) && !Lock::is_taken(&scratch.path("no")));
         drop(lock);
+        assert!(!Lock::is_taken(&scratch.path(".")));
         // What a killed process leaves behind is a file, and no lock.
         std::fs::write(scratch.path(LOCK), "1\n").unwrap();
         Lock::take(&scratch.path(".")).unwrap();

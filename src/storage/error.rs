@@ -141,7 +141,7 @@ impl StorageError {
         }
     }
 
-    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> StorageError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> StorageError {
         StorageError::Io { action, path: path.into(), source }
     }
 

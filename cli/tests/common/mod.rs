@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -97,4 +97,57 @@ pub(crate) fn assert_has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }
+}
+
+/// The scalars in a run's event file: tag, step and number, in the order of the file.
+pub(crate) fn scalars(folder: &Path) -> Vec<(String, u64, f32)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.to_string_lossy().contains("tfevents"));
+    let mut files: Vec<_> = files.map(|path| fs::read(path).unwrap()).collect();
+    // One that is empty may be left for who reads it.
+    files.retain(|file| !file.is_empty());
+    let ([file], mut found) = (&files[..], Vec::new()) else { panic!("{} event files", files.len()) };
+    let mut rest = &file[..];
+    while !rest.is_empty() {
+        let length = usize::try_from(u64::from_le_bytes(rest[..8].try_into().unwrap())).unwrap();
+        let event = fields(&rest[12..12 + length]);
+        rest = &rest[16 + length..];
+        let step = event.iter().find(|field| field.0 == 2).unwrap().1;
+        for (_, _, summary) in event.into_iter().filter(|field| field.0 == 5) {
+            for (_, _, value) in fields(summary) {
+                let value = fields(value);
+                let content = |number| value.iter().find(|field| field.0 == number).map(|field| field.2);
+                let tag = String::from_utf8(content(1).unwrap().to_vec()).unwrap();
+                if let Some(scalar) = content(2) {
+                    found.push((tag, step, f32::from_le_bytes(scalar.try_into().unwrap())));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The fields of a protobuf message: each one's number, and its content as an integer or as bytes.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, u64, &[u8])> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let length = bytes.iter().position(|byte| byte & 128 == 0).unwrap() + 1;
+        let (number, rest) = bytes.split_at(length);
+        *bytes = rest;
+        number.iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 127))
+    }
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        let integer = if matches!(key & 7, 0 | 2) { varint(&mut bytes) } else { 0 };
+        let length = match key & 7 {
+            0 => 0,
+            1 => 8,
+            2 => usize::try_from(integer).unwrap(),
+            _ => 4,
+        };
+        let (content, rest) = bytes.split_at(length);
+        bytes = rest;
+        found.push((key >> 3, integer, content));
+    }
+    found
 }

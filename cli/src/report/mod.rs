@@ -1,0 +1,29 @@
+//! `plimsoll report`: a run as one page, which needs nothing but itself.
+
+mod axis;
+mod chart;
+mod date;
+mod folder;
+mod html;
+mod kernels;
+mod measure;
+mod memory;
+mod page;
+mod series;
+mod timeline;
+
+use plimsoll::error::Error;
+use plimsoll::storage::write_atomically;
+
+use crate::args::ReportArgs;
+use crate::output::{Failure, say};
+use folder::Found;
+use measure::Measurements;
+
+pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
+    let found = Found::read(&args.folder)?;
+    let measured = Measurements::of(&found, !args.no_measure);
+    let file = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
+    write_atomically(&file, page::page(&found, &measured).as_bytes()).map_err(Error::from)?;
+    say(&format!("The report is in {}; any browser shows it.", file.display()))
+}
