@@ -11,6 +11,7 @@
 //! ```
 
 mod pieces;
+mod repeat;
 mod sharing;
 
 use std::ops::{Index, Range};

@@ -8,6 +8,7 @@ mod sessions;
 
 use plimsoll::graph::Role;
 use plimsoll::nn::{Cell, Model, Recurrent, TARGETS};
+use plimsoll::ops::Op;
 use plimsoll::plan::Plan;
 use plimsoll::text::IGNORE;
 use plimsoll::training::{Batch, Data, Optimizer, Session, Task, Training};
@@ -327,7 +328,17 @@ fn recurrent_steps(plan: &Plan, cell: &str) -> usize {
         None => [cell.to_string(), format!("{cell} gradient")],
         Some((cell, kind)) => [format!("{cell},{kind}"), format!("{cell} gradient,{kind}")],
     };
-    steps.filter(|&s| names.iter().any(|n| n == plan.graph[plan.schedule.steps[s].node].op.rule().name())).count()
+    let nodes = steps.map(|s| plan.schedule.steps[s].node);
+    let recurrent: Vec<_> =
+        nodes.filter(|n| names.iter().any(|name| name == plan.graph[*n].op.rule().name())).collect();
+    // What the layer behind hands on is worked out in pieces, which are products of that layer.
+    let mut once = recurrent.clone();
+    once.dedup();
+    let pieces = once.into_iter().map(|n| match &plan.graph[n].op {
+        Op::PiecewiseGradient(op) => 20u32.div_ceil(op.steps) as usize,
+        _ => 0,
+    });
+    recurrent.len() - pieces.sum::<usize>()
 }
 
 #[test]

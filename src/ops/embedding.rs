@@ -83,6 +83,10 @@ impl Rule for Embedding {
         vec![Some(out.emit_one(gradient, &[dy, order, segments])), None]
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let (rows, cols) = at.inputs[0].as_matrix();
         let params = Params { len: clamp(at.outputs[0].len()), rows: clamp(rows), cols: clamp(cols) };

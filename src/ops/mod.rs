@@ -69,6 +69,12 @@ pub trait Rule {
         false
     }
 
+    /// Whether it is worth less time than its output is memory, where its inputs lie in memory all along: what
+    /// is read again long after it was made is then made again.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
     /// The same op with one more input, last, to which its first output is added in place.
     fn accumulating(&self) -> Option<Op> {
         None

@@ -108,6 +108,20 @@ impl Staging {
         Self { upload_bytes: sized(upload_bytes), readback_bytes: sized(readback_bytes) }
     }
 
+    /// The same, or as much smaller as it takes for all of them together to have `bytes`: what is larger than a
+    /// buffer travels in pieces, for each of which the host waits. No smaller than is worth having.
+    fn within(self, bytes: u64) -> Self {
+        let least = |of: u64| of.min(Self::PIECE_BYTES[0]);
+        let each = bytes / u64::from(Self::RING);
+        if self.upload_bytes.saturating_add(self.readback_bytes) <= each {
+            return self;
+        }
+        // What is read back after each step is little; weights, which are much, are read now and then.
+        let readback_bytes = least(self.readback_bytes);
+        let room = each.saturating_sub(readback_bytes) / 256 * 256;
+        Self { upload_bytes: self.upload_bytes.min(room).max(least(self.upload_bytes)), readback_bytes }
+    }
+
     /// Bytes of all of them together.
     pub fn bytes(&self) -> u64 {
         self.upload_bytes.saturating_add(self.readback_bytes).saturating_mul(u64::from(Self::RING))
@@ -154,6 +168,16 @@ impl Plan {
             staging,
             tenants_bound: layout.tenants_bound,
         }
+    }
+
+    /// The same with smaller staging, where that alone brings all of it within `bytes`.
+    pub fn with_staging_within(mut self, bytes: u64) -> Self {
+        let rest = self.planned_bytes().saturating_sub(self.staging.bytes());
+        let smaller = self.staging.within(bytes.saturating_sub(rest));
+        if rest.saturating_add(smaller.bytes()) <= bytes {
+            self.staging = smaller;
+        }
+        self
     }
 
     /// Bytes of every device buffer together.

@@ -49,11 +49,16 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
     builder.graph.work_out_in_pieces(target);
+    builder.graph.repeat_what_is_cheap();
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    Ok(Planned { training: training.clone(), plan: Plan::new(builder.graph, target, staging), handles })
+    let mut plan = Plan::new(builder.graph, target, staging);
+    if let Some(allowed) = training.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min() {
+        plan = plan.with_staging_within(allowed);
+    }
+    Ok(Planned { training: training.clone(), plan, handles })
 }
 
 /// The parameters of the network, and what it makes use of, found by writing it once.
