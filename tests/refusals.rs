@@ -81,12 +81,24 @@ fn a_wider_alignment_is_planned_for_not_refused() {
 }
 
 #[test]
-fn a_budget_refuses_one_byte_below_the_plan_and_not_at_it() {
+fn a_budget_refuses_one_byte_below_the_smallest_plan_and_not_at_it() {
     let target = target(|_| ());
-    let needed = training().plan(&target).unwrap().plan.planned_bytes();
     let with = |memory| Training { memory: Some(Bytes(memory)), ..training() };
-    assert_eq!(limits(&with(needed), &target), [] as [&str; 0]);
-    assert_eq!(limits(&with(needed - 1), &target), ["memory"]);
+    let whole = training().plan(&target).unwrap().plan.planned_bytes();
+    // Staging is all that can be smaller.
+    let staging = training().plan(&target).unwrap().plan.staging.bytes();
+    let fits = |memory| with(memory).plan(&target).unwrap().fits();
+    let (mut below, mut least) = (whole - staging, whole);
+    while least - below > 1 {
+        let middle = below.midpoint(least);
+        *(if fits(middle) { &mut least } else { &mut below }) = middle;
+    }
+    assert!(least < whole, "some of it can be");
+    assert_eq!(with(least).plan(&target).unwrap().plan.planned_bytes(), least);
+    assert_eq!(limits(&with(least), &target), [] as [&str; 0]);
+    assert_eq!(limits(&with(least - 1), &target), ["memory"]);
+    // What does not fit is told of as a whole.
+    assert_eq!(with(least - 1).plan(&target).unwrap().plan.planned_bytes(), whole);
 }
 
 #[test]

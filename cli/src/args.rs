@@ -118,8 +118,8 @@ pub(crate) struct PlanArgs {
     /// The run file; left out: the built-in default run
     #[arg(value_name = "RUN.TOML")]
     pub(crate) run: Option<PathBuf>,
-    /// Memory the plan may take, such as 64MiB; overrides `[budget] memory`
-    #[arg(long, value_name = "SIZE")]
+    /// Memory the plan may take, such as 64MiB; overrides `[budget] memory`. In CI, a gate: what takes more exits with 3
+    #[arg(long, visible_alias = "budget", value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
     /// The device to plan for: a shipped profile by name, or a FILE
     #[arg(long, value_name = "NAME|FILE", default_value = "webgpu-default")]

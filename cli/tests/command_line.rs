@@ -138,6 +138,21 @@ fn bad_usage_exits_with_2_and_says_what_is_wanted() {
 }
 
 #[test]
+fn a_plan_has_a_fingerprint_and_is_a_gate_by_its_budget() {
+    let scratch = Scratch::with_run();
+    let json = |args: &str| -> Value { serde_json::from_str(&scratch.run(args, 0)).unwrap() };
+    let plan = json("plan run.toml --json");
+    assert_eq!(plan["format"], 1);
+    assert_eq!(plan["digest"], json("plan run.toml --json")["digest"]);
+    scratch.write("other.toml", &scratch.read("run.toml").replace("hidden_size = 8", "hidden_size = 9"));
+    assert_ne!(plan["digest"], json("plan other.toml --json")["digest"]);
+    let bytes = plan["planned_bytes"].as_u64().unwrap();
+    scratch.run(&format!("plan run.toml --budget {bytes}B"), 0);
+    let refused = scratch.run(&format!("plan run.toml --budget {}B", bytes / 4), 3);
+    assert_has(&refused, &["REFUSED"]);
+}
+
+#[test]
 fn what_is_done_is_logged_where_that_is_asked_for_and_only_there() {
     let scratch = Scratch::with_run();
     let logged = |args: &str, variable: &str| {

@@ -18,8 +18,12 @@ use crate::training::{Planned, Storage, Task};
 /// A plan in numbers.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanReport {
+    /// Of the JSON: [`PlanReport::FORMAT`].
+    pub format: u32,
     /// Of Plimsoll.
     pub version: &'static str,
+    /// The plan's fingerprint: two plans of one fingerprint make the same dispatches on the same places.
+    pub digest: String,
     /// Whether it exceeds no limit.
     pub fits: bool,
     /// Bytes of every device buffer together.
@@ -116,6 +120,9 @@ pub struct ProgramReport {
 }
 
 impl PlanReport {
+    /// The version of the JSON. Fields may be added without a new one; none is taken away or given another meaning.
+    pub const FORMAT: u32 = 1;
+
     /// The numbers of `planned`. If it does not fit, what would is found by planning.
     pub fn new(planned: &Planned) -> Self {
         let (training, plan) = (&planned.training, &planned.plan);
@@ -127,7 +134,9 @@ impl PlanReport {
             activation_bytes: plan.tenants_bound.0,
         });
         Self {
+            format: Self::FORMAT,
             version: env!("CARGO_PKG_VERSION"),
+            digest: plan.digest(),
             fits: refusal.is_none(),
             planned_bytes: plan.planned_bytes(),
             lower_bound_bytes: plan.lower_bound_bytes(),
