@@ -40,6 +40,8 @@ fn clip_factor(@builtin(local_invocation_index) lane: u32) {
             if factor > 1.0 { factor = 1.0; }
         }
         factor /= scale;
+        // Where the scale is so small that dividing by it overflows.
+        good = good && (p.guarded == 0u || finite(factor));
         norm[0] = length;
         norm[1] = select(-1.0, factor, good);
     }

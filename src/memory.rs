@@ -81,11 +81,11 @@ fn of_groups(read: &Read<'_>) -> Option<Available> {
         let mut parts = line.splitn(3, ':');
         let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
         match controllers {
-            "" => Some(("/sys/fs/cgroup", ["memory.max", "memory.current"], "inactive_file", path)),
+            "" => Some(("/sys/fs/cgroup", ["memory.max", "memory.current"], ["inactive_file", "active_file"], path)),
             "memory" => Some((
                 "/sys/fs/cgroup/memory",
                 ["memory.limit_in_bytes", "memory.usage_in_bytes"],
-                "total_inactive_file",
+                ["total_inactive_file", "total_active_file"],
                 path,
             )),
             _ => None,
@@ -98,12 +98,13 @@ fn of_groups(read: &Read<'_>) -> Option<Available> {
     }))
 }
 
-fn of_group(read: &Read<'_>, folder: &str, [limit, used]: [&str; 2], cache: &str) -> Option<Available> {
+fn of_group(read: &Read<'_>, folder: &str, [limit, used]: [&str; 2], cache: [&str; 2]) -> Option<Available> {
     let number = |name: &str| read(&format!("{folder}/{name}"))?.trim().parse::<u64>().ok();
     // `max` is no number and no limit; version 1 says so by one that is past all memory.
     let limit = number(limit).filter(|limit| *limit < 1 << 60)?;
     // What is kept of files that nobody needs goes first.
-    let spare = read(&format!("{folder}/memory.stat")).and_then(|text| field(&text, &format!("{cache} "))).unwrap_or(0);
+    let stat = read(&format!("{folder}/memory.stat")).unwrap_or_default();
+    let spare: u64 = cache.iter().filter_map(|name| field(&stat, &format!("{name} "))).sum();
     let used = number(used).unwrap_or(0).saturating_sub(spare);
     Some(Available { bytes: limit.saturating_sub(used), by: format!("the control group's limit of {}", Bytes(limit)) })
 }
@@ -141,7 +142,7 @@ mod tests {
             ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
             ("/sys/fs/cgroup/a/memory.max", "2097152\n"),
             ("/sys/fs/cgroup/a/memory.current", "1048576\n"),
-            ("/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 4096\n"),
+            ("/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 4000\nactive_file 96\n"),
         ];
         let found = with(&nested).unwrap();
         assert_eq!((found.bytes, found.by.as_str()), ((1 << 20) + 4096, "the control group's limit of 2 MiB"));

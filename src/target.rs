@@ -138,7 +138,10 @@ impl Target {
     }
 
     /// Refuses numbers no device can have, so that planning need not doubt them.
-    fn checked(self) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What no device can have, with its name and number.
+    pub fn checked(self) -> Result<Self, String> {
         let align = self.limits.min_storage_buffer_offset_alignment;
         if !align.is_power_of_two() || !(4..=256).contains(&align) {
             return Err(format!(

@@ -16,7 +16,7 @@ use plimsoll::ops::{Embedding, Function, Scale};
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::target::Target;
 use plimsoll::tensor::{DType, TensorType};
-use plimsoll::training::{Batch, Data, LossScale, Session, StepReport, Storage, Training};
+use plimsoll::training::{Batch, Data, LossScale, NonFinite, Session, StepReport, Storage, Training};
 
 use sessions::{CELLS, device, on_host, parameter_bits, planned, run};
 
@@ -190,12 +190,17 @@ fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     for scale in [
         LossScale::Static(0.0),
         LossScale::Static(f32::NAN),
+        LossScale::Static(1e-40),
         LossScale::Dynamic { initial: 8.0, interval: 0 },
         LossScale::Dynamic { initial: 1e9, interval: 9 },
     ] {
         let said = with(scale).plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
         assert!(said.contains("must be"), "{said}");
     }
+    // Its scale is found by the very steps that the run would stop for.
+    let stops = Training { non_finite: Some(NonFinite::Stop), ..with(LossScale::default()) };
+    let said = stops.plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string();
+    assert!(said.contains("`non_finite = \"skip\"`"), "{said}");
     // Without halves nothing is scaled, whatever the setting says.
     let full = Training { storage: Storage::F32, ..with(LossScale::Static(0.0)) };
     assert_eq!(run(&mut Session::new(&full, &device).unwrap(), &batches)[0].next_loss_scale, None);

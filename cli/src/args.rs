@@ -48,8 +48,8 @@ Start here:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Log to standard error what this level lets through: error, warn, info, debug, trace, or one for
-    /// each part, as in `plimsoll=debug,wgpu_core=warn`; left out: what `RUST_LOG` says, or nothing
+    /// Log to standard error what this level lets through: error, warn, info, debug, trace (of Plimsoll; of what
+    /// lies below it only warnings), or one for each part, as in `plimsoll=debug,wgpu_core=warn`; left out: what `RUST_LOG` says, or nothing
     #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }

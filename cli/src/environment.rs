@@ -6,7 +6,7 @@
 //! | variable | heeded by | set to |
 //! |---|---|---|
 //! | `NODEVICE_SELECT` | Mesa's device-select layer | 1 where there is no desktop, for without one it writes `error: XDG_RUNTIME_DIR is invalid` as if something had failed |
-//! | `LP_NATIVE_VECTOR_WIDTH` | Mesa's software adapter | 512 where the processor has registers that wide, of which it uses half by itself; a training step takes an eighth less |
+//! | `LP_NATIVE_VECTOR_WIDTH` | Mesa's software adapter | 512 where an AMD processor has registers that wide, of which it uses half by itself; a training step takes an eighth less |
 
 /// Starts this program over with the variables that are missing, if any is.
 #[cfg(target_os = "linux")]
@@ -44,7 +44,10 @@ fn missing() -> Vec<(&'static str, &'static str)> {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn has_wide_registers() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
+    // Measured: a step takes an eighth less on AMD's, and a third to a half more on Intel's.
+    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let amd = about.lines().any(|line| line.starts_with("vendor_id") && line.ends_with("AuthenticAMD"));
+    amd && std::arch::is_x86_feature_detected!("avx512f")
 }
 
 #[cfg(all(target_os = "linux", not(target_arch = "x86_64")))]

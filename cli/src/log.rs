@@ -26,7 +26,10 @@ pub(crate) fn start(wanted: Option<&str>) -> Result<(), Failure> {
         (None, Some(text)) => (VARIABLE, text),
         (None, None) => return Ok(()),
     };
-    let filter = EnvFilter::try_new(&text).map_err(|error| {
+    // A level alone is meant for Plimsoll; of the libraries below it, what is amiss.
+    let one_level = !text.contains(['=', ',', '[']) && !text.trim().eq_ignore_ascii_case("off");
+    let wider = if one_level { format!("warn,plimsoll={}", text.trim()) } else { text.clone() };
+    let filter = EnvFilter::try_new(wider).map_err(|error| {
         Error::Input(format!(
             "{from} is `{text}`: {error}; it may be error, warn, info, debug or trace, or one for each part, as in \
              `plimsoll=debug,wgpu_core=warn`"

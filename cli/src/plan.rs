@@ -7,7 +7,7 @@ use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit}
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
 use plimsoll::run::{self, AllowedBy, DiskUse, HostUse, PlanReport, Run};
-use plimsoll::storage::{read_file, write_atomically};
+use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 use plimsoll::training::Planned;
 
@@ -52,10 +52,15 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
 }
 
 fn diff(args: &DiffArgs) -> Result<(), Failure> {
-    let read = |path: &Path| PlanFile::parse(&read_file(path).map_err(Error::from)?, &path.display().to_string());
+    let read = |path: &Path| {
+        PlanFile::parse(&read_stream(path, MOST_BYTES).map_err(Error::from)?, &path.display().to_string())
+    };
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     say(&differences(&before, &after))
 }
+
+/// More than any profile or plan has.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// A plan in numbers, with what the run will write to disk.
 pub(crate) fn report(run: &Run, planned: &Planned) -> Result<PlanReport, Error> {
@@ -72,7 +77,7 @@ pub(crate) fn config(file: Option<&Path>) -> Result<Config, Error> {
 fn profile(name: &str) -> Result<Target, Error> {
     match Target::profile(name) {
         Err(ProfileError::Unknown { .. }) if Path::new(name).exists() => {
-            let text = read_file(Path::new(name))?;
+            let text = read_stream(Path::new(name), MOST_BYTES)?;
             Ok(Target::from_json(&String::from_utf8_lossy(&text), name)?)
         }
         shipped => Ok(shipped?),

@@ -62,7 +62,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         session.load(weights)?;
     }
     drop(device);
-    carry_out(&run, folder, session, checkpoint.as_ref(), &remark)
+    carry_out(&run, folder, session, checkpoint, &remark)
 }
 
 /// Trains to the end, or until an end is asked for, and shows what came of it.
@@ -70,7 +70,7 @@ fn carry_out(
     run: &Run,
     folder: Folder,
     session: Session,
-    checkpoint: Option<&Checkpoint>,
+    checkpoint: Option<Checkpoint>,
     remark: &str,
 ) -> Result<(), Failure> {
     let (steps, path) = (run.steps()?, folder.path().to_path_buf());
@@ -80,7 +80,7 @@ fn carry_out(
     let learner = match checkpoint {
         Some(checkpoint) => {
             screen.say(&format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
-            Learner::take_up(run, folder, session, checkpoint, &mut screen)?
+            Learner::take_up(run, folder, session, &checkpoint, &mut screen)?
         }
         None => Learner::begin(run, folder, session, remark)?,
     };

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::{Scratch, assert_has, printed};
 
 const LINEAR: &str = "[[layer]]\ntype = \"linear\"\n";
@@ -251,4 +253,119 @@ fn every_bad_input_is_refused_with_its_file_its_place_and_what_is_wanted() {
         let new = left.iter().filter(|name| !ours(name) && !files.iter().any(|(file, _)| name == file));
         assert_eq!(new.count(), 0, "{args} left {left:?}");
     }
+}
+
+/// What would never end, never begin, or lead out of the run's folder.
+#[cfg(unix)]
+#[test]
+fn pipes_devices_and_links_are_refused_by_name_and_nothing_hangs() {
+    use std::os::unix::fs::symlink;
+    let scratch = Scratch::with_run();
+    scratch.write("weights.toml", &scratch.read("run.toml"));
+    let pipe = scratch.path("pipe.txt");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    symlink("/dev/zero", scratch.path("zero.txt")).unwrap();
+    for file in ["pipe.txt", "zero.txt"] {
+        scratch.write("odd.toml", &scratch.read("run.toml").replace("text.txt", file));
+        assert_has(&scratch.run("plan odd.toml", 5), &[file, "a pipe or a device, and a file is wanted"]);
+        let table = format!(
+            "[data]\ntype = \"table\"\nfile = \"{file}\"\ninputs = [\"a\"]\ntargets = [\"b\"]\n[[layer]]\ntype = \"linear\"\n"
+        );
+        scratch.write("table.toml", &table);
+        assert_has(&scratch.run("plan table.toml", 5), &["a pipe or a device"]);
+    }
+    // A profile may well come through a pipe.
+    let profile = "target/p.json";
+    std::fs::create_dir_all(scratch.path("target")).unwrap();
+    let shipped = include_str!("../../profiles/lavapipe.json");
+    scratch.write(profile, shipped);
+    let piped = format!("cat {profile} | '{}' plan run.toml --profile /dev/stdin", env!("CARGO_BIN_EXE_plimsoll"));
+    assert_has(&printed(Command::new("sh").args(["-c", &piped]).current_dir(&scratch.0), 0), &["llvmpipe", "FITS"]);
+
+    // Links in a run's folder lead out of it.
+    scratch.run("train run.toml --out a", 0);
+    scratch.write("mine.txt", "keep me");
+    let events = std::fs::read_dir(scratch.path("a")).unwrap().flatten().map(|entry| entry.file_name());
+    let events = events.map(|name| name.to_string_lossy().into_owned()).find(|name| name.contains("tfevents")).unwrap();
+    for file in ["metrics.jsonl", ".lock", &events] {
+        let name = format!("a/{file}");
+        let was = std::fs::read(scratch.path(&name)).unwrap();
+        std::fs::remove_file(scratch.path(&name)).unwrap();
+        symlink(scratch.path("mine.txt"), scratch.path(&name)).unwrap();
+        let output = scratch.command("train --resume a --steps 9").output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("it is a link, and a run writes to its own folder only"), "{file}: {said}");
+        assert_eq!(scratch.read("mine.txt"), "keep me", "{file}");
+        std::fs::remove_file(scratch.path(&name)).unwrap();
+        std::fs::write(scratch.path(&name), was).unwrap();
+    }
+    // Nor is a page put where it does not belong.
+    assert_has(&scratch.run("report a --no-measure --out a/config.toml", 2), &["no place for a page"]);
+    assert_has(&scratch.run("report a --no-measure --out /dev/null", 2), &["no place for a page"]);
+    // Numbers that no device has, in a file that the page is made from.
+    let plan = scratch
+        .read("a/plan.json")
+        .replace("\"min_storage_buffer_offset_alignment\": ", "\"min_storage_buffer_offset_alignment\": 0");
+    scratch.write("a/plan.json", &plan);
+    scratch.run("report a --no-measure", 0);
+    assert_has(&scratch.read("a/report.html"), &["plan.json cannot be used"]);
+}
+
+/// A few bytes that unpack to more than any machine has.
+#[test]
+fn bombs_are_refused_before_they_go_off() {
+    let scratch = Scratch::new();
+    let table = |file: &str| {
+        format!(
+            "[data]\ntype = \"arrays\"\nfile = \"{file}\"\ninputs = \"x\"\ntargets = \"y\"\n[[layer]]\ntype = \"linear\"\n"
+        )
+    };
+    // A header that promises 2^60 numbers, and has none.
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,), }";
+    let padded = format!("{header:<117}\n");
+    let npy =
+        [&b"\x93NUMPY\x01\x00"[..], &u16::try_from(padded.len()).unwrap().to_le_bytes(), padded.as_bytes()].concat();
+    let mut npz = zip_of("x.npy", &npy);
+    scratch.write("bomb.toml", &table("bomb.npz"));
+    std::fs::write(scratch.path("bomb.npz"), &npz).unwrap();
+    assert_has(&scratch.run("plan bomb.toml", 2), &["bomb.npz"]);
+    npz.truncate(npz.len() / 2);
+    std::fs::write(scratch.path("bomb.npz"), &npz).unwrap();
+    assert_has(&scratch.run("plan bomb.toml", 2), &["bomb.npz"]);
+}
+
+/// A zip of one file, stored.
+fn zip_of(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let crc = {
+        let mut crc = !0u32;
+        for byte in bytes {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
+            }
+        }
+        !crc
+    };
+    let [size, name_len] = [bytes.len(), name.len()].map(|n| u32::try_from(n).unwrap());
+    let about = |out: &mut Vec<u8>| {
+        out.extend([20, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        [crc, size, size].iter().for_each(|n| out.extend(n.to_le_bytes()));
+        out.extend(u16::try_from(name_len).unwrap().to_le_bytes());
+        out.extend([0, 0]);
+    };
+    let mut zip = b"PK\x03\x04".to_vec();
+    about(&mut zip);
+    zip.extend(name.as_bytes());
+    zip.extend(bytes);
+    let directory = u32::try_from(zip.len()).unwrap();
+    zip.extend(b"PK\x01\x02\x14\x00");
+    about(&mut zip);
+    zip.extend([0; 14]);
+    zip.extend(name.as_bytes());
+    let length = u32::try_from(zip.len()).unwrap() - directory;
+    zip.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00");
+    zip.extend(length.to_le_bytes());
+    zip.extend(directory.to_le_bytes());
+    zip.extend([0, 0]);
+    zip
 }

@@ -377,6 +377,35 @@ fn a_run_from_which_nothing_can_come_ends_and_leaves_the_last_weights_that_are_n
     scratch.write("never.toml", &format!("{wild}[checkpoint]\nevery = \"never\"\n"));
     scratch.run("train never.toml --out b", 2);
     assert!(bytes(&scratch, "b/model.safetensors") == bytes(&scratch, "a/model.safetensors"));
+    // A run that was stopped is saved as it was before the step, and can go on past it once it may.
+    let row = |i: u32| format!("{},{},{}\n", f64::from(i % 7) / 7.0, if i == 35 { "1e30" } else { "0.5" }, i % 5);
+    scratch.write("one_bad.csv", &format!("a,b,c\n{}", (0..100).map(row).collect::<String>()));
+    let stops = "[data]\ntype = \"table\"\nfile = \"one_bad.csv\"\ninputs = [\"a\", \"b\"]\ntargets = [\"c\"]\n\
+        standardise = false\nshuffle = false\nvalidation = 0.0\n[[layer]]\ntype = \"linear\"\n[train]\nbatch = 10\nsteps = 9\n";
+    let skips = format!("{stops}non_finite = \"skip\"\n");
+    scratch.write("stops.toml", stops);
+    scratch.write("skips.toml", &skips);
+    let text = scratch.run("train stops.toml --out d", 2);
+    assert_has(&text, &["Step 4 has the loss", "in what the layer `loss` makes"]);
+    assert!(scratch.path("d/checkpoints/step-000000003.safetensors").is_file());
+    scratch.run("train skips.toml --resume d", 0);
+    scratch.run("train skips.toml --out d-whole", 0);
+    assert!(weights("d") == weights("d-whole"));
+    assert_eq!(scratch.json("d/summary.json")["skipped_steps"], 1);
+    // Each step is finite in what it is told by, and the update is not: such weights are never saved.
+    let table = "[data]\ntype = \"table\"\nfile = \"table.csv\"\ninputs = [\"a\", \"b\"]\ntargets = [\"c\"]\nstandardise = false\n\
+        [[layer]]\ntype = \"linear\"\n[train]\nbatch = 10\nsteps = 1\n\
+        optimizer = { type = \"sgd\", learning_rate = 3e38 }\n";
+    scratch.write("huge.toml", &format!("{table}{SAVING}"));
+    let text = scratch.run("train huge.toml --out e", 2);
+    assert_has(
+        &text,
+        &["no longer being finite after step 1, the weights of the checkpoint of step 0 are in the folder"],
+    );
+    assert!(weights("e").chunks_exact(4).all(|b| number(b).is_finite()), "a number that is none was saved");
+    scratch.write("bare.toml", &format!("{table}[checkpoint]\nevery = \"never\"\n"));
+    assert_has(&scratch.run("train bare.toml --out f", 2), &["Nothing is saved, for there is no checkpoint"]);
+    assert!(!scratch.path("f/model.safetensors").exists());
     // Passed over, such steps end the run all the same if there is nothing else.
     scratch.write("skip.toml", &format!("{wild}non_finite = \"skip\"\n"));
     assert_has(

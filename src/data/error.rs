@@ -68,6 +68,7 @@ impl DataError {
 
 /// A file to be read, and how many bytes it has.
 pub(super) fn open(path: &Path) -> Result<(File, u64), DataError> {
+    storage::check_regular(path)?;
     let opened = File::open(path).and_then(|file| {
         let about = file.metadata()?;
         if about.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok((file, about.len())) }

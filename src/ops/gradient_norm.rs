@@ -165,7 +165,9 @@ impl Rule for GradientNorm {
         let factor = self.max_norm.map_or(1.0, |most| f64::from(most) / (norm + 1e-6));
         // Not `min`, which drops a NaN.
         let factor = if factor > 1.0 { 1.0 } else { factor };
-        vec![vec![norm, if good { factor / scale } else { -1.0 }], partials]
+        let factor = factor / scale;
+        let good = good && (self.guard.is_none() || factor.abs() <= f32::MAX.into());
+        vec![vec![norm, if good { factor } else { -1.0 }], partials]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -131,6 +131,14 @@ impl Folder {
         self.metrics.settle()
     }
 
+    /// How far the lines go that are of steps up to `step`.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(super) fn written_up_to(&self, step: u64) -> Result<Written, StorageError> {
+        self.metrics.written_up_to(step)
+    }
+
     /// Goes back to the metrics as they were at a checkpoint. The answer's second is false if the file
     /// is not what it was then.
     ///

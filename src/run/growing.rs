@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::storage::StorageError;
+use crate::storage::{self, StorageError};
 
 /// The file, how far it is known to be written, and what is still to come.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Growing {
     }
 
     fn open(path: &Path, truncate: bool) -> Result<Self, StorageError> {
+        storage::check_no_link(path)?;
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(truncate).open(path);
         let file = open.map_err(|e| StorageError::write(path, 0, e))?;
         Ok(Self { path: path.into(), file, bytes: 0, waiting: Vec::new(), torn: false })

@@ -65,6 +65,9 @@ impl History {
     pub fn read(folder: &Path) -> Result<Self, StorageError> {
         let path = folder.join(METRICS);
         let failed = |source| StorageError::io("read", &path, source);
+        if path.exists() {
+            crate::storage::check_regular(&path)?;
+        }
         let file = match File::open(&path) {
             Err(error) if no_such_file(&error) => return Ok(Self::default()),
             opened => BufReader::new(opened.map_err(failed)?),

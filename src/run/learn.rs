@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 use non_finite::Skips;
 
 use super::checkpoint::{About, Checkpoint, Saver, VERSION};
-use super::metrics::Past;
+use super::metrics::{Past, Written};
 use super::{Batches, Folder, Part, Run, Score, Summary, Tally};
 use crate::config::Every;
 use crate::device::Device;
 use crate::engine::EngineError;
 use crate::error::Error;
 use crate::storage::StorageError;
-use crate::training::{Planned, Session, StepReport};
+use crate::training::{Planned, Session, StepReport, TrainingState};
 
 /// Who watches a run, and may end it.
 pub trait Watcher {
@@ -163,6 +163,7 @@ impl<'a> Learner<'a> {
             }
         }
         self.flush(watcher)?;
+        self.tell_of_skip(watcher)?;
         if let Some(report) = self.skips.last_straw {
             return Err(self.give_up(&report, watcher)?);
         }
@@ -170,9 +171,17 @@ impl<'a> Learner<'a> {
             self.save(watcher)?;
         }
         self.wait(watcher);
+        let steps = self.session.steps();
+        let weights = self.finite_weights(watcher)?;
         let summary = self.run.summary(&mut self.session, &self.tally)?;
         self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
         self.folder.settle()?;
+        if self.session.steps() != steps {
+            return Err(Error::Input(format!(
+                "The run ended with numbers that are none: {weights} are in the folder. A smaller `learning_rate` may \
+                 help"
+            )));
+        }
         tracing::info!(steps = self.session.steps(), seconds = summary.seconds, "ended");
         Ok(summary)
     }
@@ -210,6 +219,9 @@ impl<'a> Learner<'a> {
             return Ok(());
         }
         self.flush(watcher)?;
+        if self.skips.last_straw.is_some() {
+            return Ok(());
+        }
         if let Some(score) = self.run.score(&mut self.session, Part::Validation)? {
             self.session.observe(score.loss);
             let appended = self.folder.append_score(step, &score);
@@ -242,27 +254,25 @@ impl<'a> Learner<'a> {
         }
         let step = self.session.steps();
         (self.saved_at, self.saved_step) = (Instant::now(), Some(step));
-        match self.checkpoint()? {
+        let metrics = self.folder.settle();
+        let state = self.session.capture()?;
+        match self.checkpoint(metrics, state) {
             Ok(checkpoint) => self.saver.start(checkpoint),
             Err(reason) => tell_not_saved(step, &reason, watcher),
         }
         Ok(())
     }
 
-    /// All that the run is now, or why that is nothing to go back to.
-    fn checkpoint(&mut self) -> Result<Result<Checkpoint, String>, Error> {
-        let metrics = match self.folder.settle() {
-            Ok(written) => written,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let state = self.session.capture()?;
+    /// All that the run is in this state, or why that is nothing to go back to.
+    fn checkpoint(&self, metrics: Result<Written, StorageError>, state: TrainingState) -> Result<Checkpoint, String> {
+        let metrics = metrics.map_err(|error| error.to_string())?;
         if let Some(name) = state.first_not_finite() {
-            return Ok(Err(format!("`{name}` has an element that is no finite number")));
+            return Err(format!("`{name}` has an element that is no finite number"));
         }
         let (step, plateau) = (state.step, state.plateau);
         let (seconds, cpu_seconds) = (self.tally.seconds(), self.tally.cpu_seconds());
         let about = About { step, batches: step, plateau, metrics, seconds, cpu_seconds, ..self.about.clone() };
-        Ok(Ok(Checkpoint { about, state }))
+        Ok(Checkpoint { about, state })
     }
 
     /// Waits for the checkpoint that is being written, and tells if it could not be.

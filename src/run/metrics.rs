@@ -97,6 +97,13 @@ impl Metrics {
         Ok((Past::of(kept), is_known))
     }
 
+    /// How far the lines go that are of steps up to `step`.
+    pub(super) fn written_up_to(&self, step: u64) -> Result<Written, StorageError> {
+        let all = read_file(&self.lines.path)?;
+        let lines = up_to(&all, step);
+        Ok(Written { bytes: lines.len() as u64, crc32: checksum(lines) })
+    }
+
     /// Adds a line for each step. Lines that cannot be written now wait for the next attempt.
     pub(super) fn append(&mut self, reports: &[StepReport]) -> Result<(), StorageError> {
         for &StepReport { step, loss, learning_rate, grad_norm, tokens, skipped, next_loss_scale, .. } in reports {

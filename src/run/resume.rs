@@ -50,8 +50,8 @@ impl Resumption {
     }
 
     /// Takes the settings that may change from one part of a run to the next from `other`: how long it
-    /// is, in how many micro-steps it runs a batch, what it may use, and when it reports, evaluates and
-    /// saves itself.
+    /// is, in how many micro-steps it runs a batch, what it may use, when it reports, evaluates and saves
+    /// itself, and what becomes of it at a step that is not finite.
     ///
     /// # Errors
     /// Another setting that differs; all of them are named.
@@ -63,6 +63,7 @@ impl Resumption {
         let (train, wanted) = (&mut settled.train, &other.train);
         (train.accumulate, train.length) = (wanted.accumulate, wanted.length);
         (train.report_every, train.evaluate_every) = (wanted.report_every, wanted.evaluate_every);
+        train.non_finite = wanted.non_finite;
         if settled != *other {
             let differences = line_by_line(&settled.to_toml(), &other.to_toml());
             return Err(Error::Input(format!("this is another run than the one that was begun:{differences}")));

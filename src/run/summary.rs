@@ -136,9 +136,15 @@ impl Tally {
     pub fn add_last(&mut self, reports: &[StepReport]) {
         self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
         self.skipped = reports.last().map_or(self.skipped, |r| r.skipped_so_far);
-        self.recent.extend(reports.iter().map(|r| r.loss));
+        // Steps that changed nothing tell nothing of what was learnt.
+        self.recent.extend(reports.iter().filter(|r| !r.skipped).map(|r| r.loss));
         self.recent.drain(..self.recent.len().saturating_sub(RECENT));
         (self.last, self.cpu_at_last) = (Instant::now(), cpu_seconds());
+    }
+
+    /// Takes back the count of skipped steps, of a run that was stopped for the first of them.
+    pub(super) fn stopped(&mut self, skipped: u64) {
+        self.skipped = skipped;
     }
 
     /// Units predicted so far.

@@ -26,7 +26,7 @@ pub(super) fn holder(path: &Path) -> &'static str {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let there = path.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or(path);
     match kind_of(&there, &mounts) {
-        Some("tmpfs" | "ramfs") => "the tmpfs (shared memory, and no disk)",
+        Some("tmpfs" | "ramfs" | "devtmpfs") => "the tmpfs (shared memory, and no disk)",
         _ => "the disk",
     }
 }
@@ -36,7 +36,7 @@ pub(super) fn holder(path: &Path) -> &'static str {
 fn kind_of<'m>(path: &Path, mounts: &'m str) -> Option<&'m str> {
     let mounted = mounts.lines().filter_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
-        let place = place.split(' ').nth(4)?.replace("\\040", " ");
+        let place = place.split(' ').nth(4)?.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
         let depth = Path::new(&place).components().count();
         path.starts_with(&place).then_some((depth, kind.split(' ').next()?))
     });
@@ -92,6 +92,7 @@ impl Lock {
     /// [`StorageError::InUse`] if another process, or this one, has it; else [`StorageError::Io`].
     pub fn take(folder: &Path) -> Result<Self, StorageError> {
         let path = folder.join(LOCK);
+        super::check_no_link(&path)?;
         let failed = |source| StorageError::io("write", &path, source);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(failed)?;

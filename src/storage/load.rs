@@ -94,6 +94,7 @@ const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
 /// A file to be read, and how many bytes it has.
 pub(super) fn open(path: &Path) -> Result<(File, u64), StorageError> {
     let failed = |source: io::Error| StorageError::io("read", path, source);
+    super::check_regular(path)?;
     let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if about.is_dir() {

@@ -21,7 +21,7 @@ pub use sealed::{SealedFile, StoredTensor, load_sealed, read_sealed, save_sealed
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Header bytes of safetensors that readers of the format accept.
@@ -38,8 +38,49 @@ const TEMPORARY_NAMES: u32 = 1000;
 /// # Errors
 /// [`StorageError::Memory`] for more than the host can hold, else [`StorageError::Io`], naming the path.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, StorageError> {
+    check_regular(path)?;
     check_memory(path)?;
     fs::read(path).map_err(|source| StorageError::io("read", path, source))
+}
+
+/// The whole of what may also be a pipe, up to `most_bytes`: a profile or a plan that another program prints.
+///
+/// # Errors
+/// [`StorageError::Io`], naming the path; also for more than that.
+pub fn read_stream(path: &Path, most_bytes: u64) -> Result<Vec<u8>, StorageError> {
+    let failed = |source| StorageError::io("read", path, source);
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most_bytes + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > most_bytes {
+        return Err(failed(io::Error::other(format!("it has more than {most_bytes} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// Refuses what is no file but a pipe or a device, which may never end or never begin. One that is not there is
+/// told of by whoever opens it.
+///
+/// # Errors
+/// [`StorageError::Io`], naming the path.
+pub(crate) fn check_regular(path: &Path) -> Result<(), StorageError> {
+    let Ok(about) = fs::metadata(path) else { return Ok(()) };
+    if about.is_file() || about.is_dir() {
+        return Ok(());
+    }
+    let reason = io::Error::new(ErrorKind::InvalidInput, "it is a pipe or a device, and a file is wanted");
+    Err(StorageError::io("read", path, reason))
+}
+
+/// Refuses to write through a link, which may lead out of the folder that a run writes to.
+///
+/// # Errors
+/// [`StorageError::Io`], naming the path.
+pub(crate) fn check_no_link(path: &Path) -> Result<(), StorageError> {
+    if !fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink()) {
+        return Ok(());
+    }
+    let reason = io::Error::new(ErrorKind::InvalidInput, "it is a link, and a run writes to its own folder only");
+    Err(StorageError::io("write", path, reason))
 }
 
 /// Refuses a file that is larger than the memory it would be read into.

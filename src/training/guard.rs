@@ -135,10 +135,16 @@ impl Session {
     fn in_batch(&self, batch: &Batch) -> Option<Origin> {
         let of_field = |field: &&Field| match batch.field(&field.name) {
             Some(Data::F32(numbers)) if !field.optional => {
-                let at = numbers.iter().position(|x| !x.is_finite())?;
                 let width = crate::ops::clamp(field.width()).max(1) as usize;
                 let rows = self.planned.training.batch as usize;
-                Some(Origin::Batch { field: field.name.clone(), row: at / width % rows })
+                let row = |at: usize| at / width % rows;
+                // What lies past a row's end is nothing.
+                let is_there = |at: usize| match batch.lengths.get(row(at)) {
+                    Some(&length) if field.time => at / width / rows < length as usize,
+                    _ => true,
+                };
+                let at = (0..numbers.len()).find(|&at| !numbers[at].is_finite() && is_there(at))?;
+                Some(Origin::Batch { field: field.name.clone(), row: row(at) })
             }
             _ => None,
         };

@@ -227,6 +227,13 @@ impl Training {
         self.check_groups()?;
         if let Some(scale) = self.scaling() {
             scale.check().map_err(Error::Input)?;
+            if matches!(scale, LossScale::Dynamic { .. }) && self.on_non_finite() == NonFinite::Stop {
+                return Err(Error::Input(
+                    "the loss is scaled dynamically, which finds its scale by steps that are not finite, and the run \
+                     stops at the first of them; skip them (`non_finite = \"skip\"`), or scale by a number"
+                        .into(),
+                ));
+            }
         }
         self.schedule.check(self.optimizer).map_err(Error::Input)?;
         self.optimizer.check().map_err(Error::Input)

@@ -53,6 +53,10 @@ impl LossScale {
             return Err(format!("the loss is scaled by {initial}, which must be a finite number above 0"));
         }
         match self {
+            LossScale::Static(scale) if scale < SCALES[0] => Err(format!(
+                "the loss is scaled by {scale}, which must be at least {}: gradients are divided by it again",
+                SCALES[0]
+            )),
             LossScale::Dynamic { interval: 0, .. } => {
                 Err("the loss scale grows after 0 steps, which must be at least 1".into())
             }

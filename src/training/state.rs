@@ -42,9 +42,12 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
-    /// The first parameter with an element that is no finite number.
+    /// The first tensor with an element that is no finite number, of those that are learnt or that the optimizer
+    /// remembers; what is carried from window to window is mended where it is read.
     pub fn first_not_finite(&self) -> Option<&str> {
-        let learnt = self.tensors.iter().filter_map(|t| Some((t, t.name.strip_prefix(PARAMETERS)?)));
+        let carried = format!("{}/", Role::CarriedState.name());
+        let kept = self.tensors.iter().filter(|t| !t.name.starts_with(&carried));
+        let learnt = kept.map(|t| (t, t.name.strip_prefix(PARAMETERS).unwrap_or(&t.name)));
         let not_finite = |tensor: &StoredTensor| match tensor.dtype {
             DType::F32 => {
                 tensor.bytes.chunks_exact(4).any(|b| !f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite())
@@ -229,6 +232,18 @@ impl Session {
 }
 
 impl Session {
+    /// The same as [`Session::capture`], as it was before steps were skipped that nothing was changed after: of a
+    /// run that stops, and carries no state.
+    pub(crate) fn capture_before_skips(&mut self) -> Result<TrainingState, Error> {
+        let mut state = self.capture()?;
+        if let Some(counts) = self.counts_of(state.step)
+            && let Some(kept) = state.tensors.iter_mut().find(|tensor| tensor.name == counts.name)
+        {
+            *kept = counts;
+        }
+        Ok(state)
+    }
+
     /// What counts the steps of a run that has passed over none: a state saved in full by a version that did not
     /// count them has no such tensor.
     fn counts_of(&self, step: u64) -> Option<StoredTensor> {

@@ -122,7 +122,8 @@ impl Found {
         let history = History::read(path)?;
         let summary: Option<SummaryFile> = json(path, "summary.json", &mut warnings);
         let run = Run::new(config.clone()).map_err(|error| error.to_string());
-        let mut plan: Option<PlanFile> = json(path, "plan.json", &mut warnings);
+        let plan: Option<PlanFile> = json(path, "plan.json", &mut warnings);
+        let mut plan = plan.and_then(|plan| plausible(plan, &mut warnings));
         let planned = match &run {
             Ok(run) => run.plan(&target(plan.as_ref())).map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
@@ -248,7 +249,9 @@ fn config(path: &Path) -> Result<Config, Error> {
 
 /// A file of JSON; one that is not there is none, and one that is not what it should be is told of.
 fn json<T: for<'a> Deserialize<'a>>(path: &Path, name: &str, warnings: &mut Vec<String>) -> Option<T> {
-    let text = fs::read(path.join(name)).ok()?;
+    let path = path.join(name);
+    // What is no file, such as a pipe, may never end.
+    let text = fs::metadata(&path).is_ok_and(|about| about.is_file()).then(|| fs::read(&path).ok())??;
     let read = serde_json::from_slice(&text);
     read.map_err(|error| warnings.push(format!("{name} cannot be used: {error}."))).ok()
 }
@@ -259,11 +262,20 @@ fn target(plan: Option<&PlanFile>) -> Target {
     plan.map_or_else(wide, |plan| plan.target.clone())
 }
 
+/// A plan for a device that there can be; another is told of, and not used.
+fn plausible(plan: PlanFile, warnings: &mut Vec<String>) -> Option<PlanFile> {
+    let checked = plan.target.clone().checked();
+    checked.map_err(|reason| warnings.push(format!("plan.json cannot be used: {reason}."))).ok()?;
+    Some(plan)
+}
+
 fn state(path: &Path, summary: Option<&SummaryFile>, history: &History, run: Option<&Run>) -> State {
     if Lock::is_taken(path) {
         return State::UnderWay;
     }
-    let last = history.steps.last().copied().unwrap_or(0);
+    // Steps that changed nothing are none of a run that was stopped for the first of them.
+    let applied = history.steps.iter().rev().find(|step| !history.skipped.contains(step));
+    let last = applied.copied().unwrap_or(0);
     match summary {
         Some(summary) if summary.steps < last => State::CutOff,
         Some(summary) if run.and_then(|run| run.steps().ok()).is_some_and(|all| summary.steps < all) => State::Ended,
