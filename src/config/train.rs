@@ -26,8 +26,9 @@ pub struct TrainConfig {
     pub storage: StorageConfig,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScaleConfig,
-    /// What becomes of the run if the loss or a gradient of a step is not finite.
-    pub non_finite: NonFiniteConfig,
+    /// What becomes of the run if the loss or a gradient of a step is not finite; `None`: it goes on where floats
+    /// are stored in halves, which overflow where `f32` does not, and else stops.
+    pub non_finite: Option<NonFiniteConfig>,
     /// Whether a batch starts from the recurrent state that the one before ended with.
     pub carry_state: bool,
     /// What is made small.
@@ -59,13 +60,6 @@ words! {
         Stop = "stop",
         /// It goes on; where the loss is scaled dynamically, by a lower scale.
         Skip = "skip",
-    }
-}
-
-impl NonFiniteConfig {
-    /// Halves overflow where `f32` does not, which a lower scale mends.
-    pub(super) fn usual(storage: StorageConfig) -> Self {
-        if storage == StorageConfig::F16 { Self::Skip } else { Self::Stop }
     }
 }
 
@@ -203,7 +197,7 @@ impl TrainConfig {
             clip_value: None,
             storage: StorageConfig::F32,
             loss_scale: LossScaleConfig::Dynamic,
-            non_finite: NonFiniteConfig::Stop,
+            non_finite: None,
             carry_state: matches!(data.source, Source::Text { .. }),
             loss: LossConfig::left_out(data.target()),
             optimizer: OptimizerConfig::AdamW {

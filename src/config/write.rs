@@ -102,7 +102,7 @@ fn train_block(train: &TrainConfig, data: &DataConfig) -> String {
         + &entry("carry_state", train.carry_state)
         + &entry("storage", quoted(train.storage.name()))
         + &loss_scale(train)
-        + &entry("non_finite", quoted(train.non_finite.name()))
+        + &optional("non_finite", train.non_finite.map(|policy| quoted(policy.name())), "stop; with f16, skip")
         + &entry("warmup", train.warmup)
 }
 

@@ -27,7 +27,7 @@ impl Config {
             clip_value: train.clip_value,
             storage: train.storage.into(),
             loss_scale: train.loss_scale.into(),
-            non_finite: Some(train.non_finite.into()),
+            non_finite: train.non_finite.map(NonFinite::from),
             seed: self.seed,
             memory: self.budget.memory,
             report_every: train.report_every,

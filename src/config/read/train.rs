@@ -18,8 +18,6 @@ pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mu
     let given = train.value("optimizer");
     // An optimizer that is left out has its default; one that is wrong fits everything.
     let optimizer = given.map_or(Some(default.optimizer.clone()), |value| optimizer::optimizer(value, notes));
-    let storage = train.choice("storage", StorageConfig::WORDS, notes).unwrap_or(default.storage);
-    let non_finite = train.choice("non_finite", NonFiniteConfig::WORDS, notes);
     TrainConfig {
         batch: batch.unwrap_or(default.batch),
         window: window(&train, data, notes).unwrap_or(default.window),
@@ -30,9 +28,9 @@ pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mu
         clip_norm: train.float32("clip_norm", Interval::Positive, notes),
         clip_value: train.float32("clip_value", Interval::Positive, notes),
         carry_state: carry_state(&train, data, notes).unwrap_or(default.carry_state),
-        storage,
+        storage: train.choice("storage", StorageConfig::WORDS, notes).unwrap_or(default.storage),
         loss_scale: loss_scale(&train, notes).unwrap_or(default.loss_scale),
-        non_finite: non_finite.unwrap_or(NonFiniteConfig::usual(storage)),
+        non_finite: train.choice("non_finite", NonFiniteConfig::WORDS, notes),
         loss: optimizer::loss(&train, data, notes).unwrap_or(default.loss),
         schedule: fitting_schedule(&train, optimizer.as_ref(), data, notes),
         optimizer: optimizer.unwrap_or(default.optimizer),

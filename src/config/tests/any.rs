@@ -176,7 +176,7 @@ impl Any {
                 .maybe(Self::positive)
                 .filter(|_| halves)
                 .map_or(LossScaleConfig::Dynamic, LossScaleConfig::Static),
-            non_finite: self.word(NonFiniteConfig::WORDS),
+            non_finite: self.maybe(|any| any.word(NonFiniteConfig::WORDS)),
             batch: parts * 7,
             window: if has_window { self.count() } else { default.window },
             accumulate: parts,
