@@ -94,7 +94,12 @@ fn carry_out(
     if let Some(text) = run.text().filter(|_| screen.is_open() && session.planned().training.sample) {
         let length = if run.config.data.source.is_of_words() { SAMPLE / 5 } else { SAMPLE };
         let mut writer = Writer::new(&mut session, &text.vocabulary, Sampling::default())?;
-        screen.say(&format!("\nIt writes:\n{}", writer.write("", length)?));
+        screen.say(&match writer.write("", length) {
+            Ok(text) => format!("\nIt writes:\n{text}"),
+            // The run is saved all the same.
+            Err(Error::Input(reason)) => format!("\nIt writes nothing: {reason}."),
+            Err(error) => return Err(error.into()),
+        });
     }
     screen.failed.map_or(Ok(()), Err)
 }

@@ -373,6 +373,19 @@ fn a_run_from_which_nothing_can_come_ends_and_leaves_the_last_weights_that_are_n
     // It is said to be of the step before the one that taught nothing.
     let first = scratch.read("a/metrics.jsonl").lines().filter(|line| !line.contains("skipped")).count();
     assert_eq!(scratch.json("a/summary.json")["steps"], first);
+    // With state that is carried, the steps since the last checkpoint are made again: from the first step here.
+    scratch.write("rare.toml", &wild);
+    let text = scratch.run("train rare.toml --out g", 2);
+    assert!(!text.contains("made again from the state that is carried now"), "{text}");
+    assert_has(&text, &["the first number that is not finite is in"]);
+    assert!(bytes(&scratch, "g/model.safetensors") == bytes(&scratch, "a/model.safetensors"));
+    assert!(scratch.path("g").join(format!("checkpoints/step-{first:09}.safetensors")).is_file());
+    let may = format!("{wild}non_finite = \"skip\"\n");
+    scratch.write("may.toml", &may);
+    let end = first + 4;
+    scratch.run(&format!("train may.toml --steps {end} --resume g"), 0);
+    scratch.run(&format!("train may.toml --steps {end} --out g-whole"), 0);
+    assert!(weights("g") == weights("g-whole") && scratch.json("g/summary.json")["skipped_steps"] == 4);
     // The device kept them, so that it takes no checkpoints.
     scratch.write("never.toml", &format!("{wild}[checkpoint]\nevery = \"never\"\n"));
     scratch.run("train never.toml --out b", 2);

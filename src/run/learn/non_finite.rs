@@ -3,7 +3,7 @@
 use super::{Learner, tell, tell_not_saved};
 use crate::config::Every;
 use crate::error::Error;
-use crate::run::Watcher;
+use crate::run::{Part, Watcher};
 use crate::training::{LossScale, NonFinite, Origin, StepReport};
 
 /// So many steps in a row that changed nothing, and the run has nowhere to go.
@@ -53,7 +53,7 @@ impl Learner<'_> {
     pub(super) fn tell_of_skip(&mut self, watcher: &mut dyn Watcher) -> Result<(), Error> {
         let Some(report) = self.skips.to_tell.take() else { return Ok(()) };
         self.flush(watcher)?;
-        let what = self.what_happened(&report)?;
+        let what = self.what_happened(&report, false)?;
         tell(
             watcher,
             &format!(
@@ -67,11 +67,14 @@ impl Learner<'_> {
     /// Ends a run that a step has nothing to teach: saves the weights as they were before it and says why.
     pub(super) fn give_up(&mut self, report: &StepReport, watcher: &mut dyn Watcher) -> Result<Error, Error> {
         self.wait(watcher);
-        let what = self.what_happened(report)?;
         let stops = self.policy() == NonFinite::Stop;
+        let as_it_was = stops && self.bring_back(report.step - 1, watcher)?;
+        let what = self.what_happened(report, as_it_was)?;
         let in_a_row = if stops {
-            // The device has changed nothing since.
-            self.session.count_from(report.step - 1);
+            if self.session.steps() >= report.step {
+                // The device has changed nothing since.
+                self.session.count_from(report.step - 1);
+            }
             self.tally.stopped(report.skipped_so_far - 1);
             String::new()
         } else {
@@ -81,7 +84,7 @@ impl Learner<'_> {
         tell(watcher, &format!("{what}{in_a_row}"));
         let settled = self.folder.settle();
         self.mind(settled.map(|_| ()), watcher);
-        if stops {
+        if as_it_was && self.run.config.checkpoint.every != Every::Never {
             self.save_as_it_was(watcher)?;
         }
         let weights = self.finite_weights(watcher)?;
@@ -95,13 +98,46 @@ impl Learner<'_> {
         )))
     }
 
-    /// Saves a checkpoint of the run as it was before the step that it is stopped for, where all of that is still
-    /// there: state that is carried from window to window has gone on since.
-    fn save_as_it_was(&mut self, watcher: &mut dyn Watcher) -> Result<(), Error> {
-        let carries = self.session.planned().training.carry_state;
-        if carries || self.run.config.checkpoint.every == Every::Never {
-            return Ok(());
+    /// Makes the session what it was after `step`, since when nothing that is learnt has changed; returns whether
+    /// it is.
+    ///
+    /// State that is carried from window to window has gone on, and is brought back by making the steps since the
+    /// newest checkpoint again, to the bit: as long as a checkpoint is old, or until the watcher wants an end.
+    fn bring_back(&mut self, step: u64, watcher: &mut dyn Watcher) -> Result<bool, Error> {
+        if !self.session.planned().training.carry_state {
+            return Ok(true);
         }
+        let mut told = Vec::new();
+        let newest = self.folder.checkpoints().newest(&mut told)?;
+        told.iter().for_each(|news| tell(watcher, news));
+        let Some(checkpoint) = newest.filter(|checkpoint| checkpoint.about.step <= step) else { return Ok(false) };
+        let from = checkpoint.about.step;
+        if step - from > MOST_SKIPPED {
+            tell(watcher, &format!("The {} steps since the last checkpoint are made again, to find out.", step - from));
+        }
+        self.session.restore(&checkpoint.state)?;
+        let mut batches = self.run.batches()?;
+        batches.seek(checkpoint.about.batches);
+        while self.session.steps() < step {
+            if watcher.wants_end() {
+                return Ok(false);
+            }
+            let batch = batches.next().expect("batches of training have no end");
+            self.session.step(&batch)?;
+            let now = self.session.steps();
+            // A schedule may wait for a plateau of what is held out.
+            if self.run.evaluates_after(now)
+                && let Some(score) = self.run.score(&mut self.session, Part::Validation)?
+            {
+                self.session.observe(score.loss);
+            }
+        }
+        self.session.finish()?;
+        Ok(true)
+    }
+
+    /// Saves a checkpoint of the run as it was before the step that it is stopped for.
+    fn save_as_it_was(&mut self, watcher: &mut dyn Watcher) -> Result<(), Error> {
         let step = self.session.steps();
         let metrics = self.folder.written_up_to(step);
         let state = self.session.capture_before_skips()?;
@@ -141,11 +177,12 @@ impl Learner<'_> {
         self.session.planned().training.on_non_finite()
     }
 
-    /// A sentence of what a step came to, and where in it that began.
-    fn what_happened(&mut self, report: &StepReport) -> Result<String, Error> {
+    /// A sentence of what a step came to, and where in it that began, looked for in the state that there was before
+    /// the step, or else in that of now.
+    fn what_happened(&mut self, report: &StepReport, as_it_was: bool) -> Result<String, Error> {
         let StepReport { step, loss, grad_norm, .. } = *report;
         let origin = self.origin(step)?;
-        let carries = self.session.planned().training.carry_state;
+        let carries = self.session.planned().training.carry_state && !as_it_was;
         let made_again = if carries { "made again from the state that is carried now, " } else { "" };
         let origin = origin.map_or_else(
             || "made again, it is finite: it must have begun with the state carried into it".to_string(),
