@@ -12,7 +12,7 @@ use plimsoll::graph::Role;
 use plimsoll::nn::{Cell, Model, Recurrent};
 use plimsoll::training::rate::{Curve, Schedule};
 use plimsoll::training::{Batch, NonFinite, Optimizer, Session, StepReport, Storage, Task, Training, TrainingState};
-use sessions::{CELLS, close, device, file, noise, on_host, parameter_bits, planned, run};
+use sessions::{CELLS, close, device, file, noise, on_host, optimizers, parameter_bits, planned, run};
 
 /// Numbers (T, B, 3) to numbers (T, B, 2), with state carried, dropout, and a schedule that remembers.
 fn training(cell: Cell, optimizer: Optimizer) -> Training {
@@ -27,28 +27,6 @@ fn training(cell: Cell, optimizer: Optimizer) -> Training {
         seed: 3,
         ..Training::new(Model::new().recurrent(spec).output(), Task::regression(3, 2).each_step(), 4).window(5)
     }
-}
-
-fn optimizers() -> Vec<Optimizer> {
-    vec![
-        Optimizer::sgd(0.1, 0.9),
-        Optimizer::default(),
-        Optimizer::RmsProp {
-            learning_rate: 0.01,
-            alpha: 0.9,
-            eps: 1e-8,
-            momentum: 0.5,
-            centered: true,
-            weight_decay: 0.0,
-        },
-        Optimizer::Adagrad {
-            learning_rate: 0.01,
-            lr_decay: 0.1,
-            eps: 1e-10,
-            initial_accumulator_value: 0.5,
-            weight_decay: 0.0,
-        },
-    ]
 }
 
 fn batches(from: u32, to: u32) -> Vec<Batch> {

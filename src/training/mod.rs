@@ -2,6 +2,7 @@
 //! the plan, and the session that runs it.
 
 mod batch;
+mod canary;
 mod groups;
 mod guard;
 mod handles;

@@ -22,9 +22,8 @@ use crate::nn::CarriedState;
 use crate::storage::StoredTensor;
 use crate::tensor::{DType, TensorType};
 
-use super::numbers::{index, number};
+use super::numbers::index;
 use super::rate::PlateauState;
-use super::step::answers_wrongly;
 use super::{Planned, Session};
 
 /// What tensors that are learnt are called before their names.
@@ -170,23 +169,6 @@ impl Session {
         }
         self.look_at_canary()?;
         Ok(TrainingState { step: self.step, plateau: self.plateau, tensors })
-    }
-
-    /// Leaves something new where losses are scaled, which is told anew before each step, so that
-    /// [`Session::look_at_canary`] tells whether what comes after was carried out.
-    pub(super) fn mark(&mut self) -> Result<(), Error> {
-        self.canary = if self.canary.to_bits() == 1.0f32.to_bits() { 2.0 } else { 1.0 };
-        self.upload(self.planned.handles.loss_scale, 0, bytemuck::cast_slice(&[self.canary]))
-    }
-
-    /// A device that was lost may go on answering, with what it had. What it was last told of losses, which no
-    /// kernel changes, tells.
-    pub(super) fn look_at_canary(&mut self) -> Result<(), Error> {
-        let found = number(&self.engine.download(self.planned.handles.loss_scale, 0)?);
-        if found.to_bits() == self.canary.to_bits() {
-            return Ok(());
-        }
-        Err(answers_wrongly("it no longer has what was uploaded to it"))
     }
 
     /// Puts back what [`Session::capture`] took out, of this session or of another of the same run;

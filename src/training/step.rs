@@ -1,35 +1,13 @@
 //! One update from one batch: what is uploaded for it, what is run, and what is read back of it later.
 
 use super::StepReport;
+use super::canary::{CANARY, answers_wrongly, canary};
 use super::numbers::{index, numbers};
 use super::rate::Rate;
 use super::session::{Carry, Pending, Session};
 use crate::data::{Batch, Data};
-use crate::engine::EngineError;
 use crate::error::Error;
 use crate::ids::SlotId;
-
-/// Where among the optimizer's scalars a step's mark goes to the device, and where it comes back from it.
-struct Canary {
-    sent: usize,
-    returned: usize,
-}
-
-/// A device that was lost may go on reporting success, with memory that stays as it is. A mark that a kernel
-/// has to pass on is different in each step.
-const CANARY: Canary = Canary { sent: 7, returned: 6 };
-
-/// The mark of a step, counted from 1: a whole number that `f32` holds, and not 0.
-fn canary(step: u64) -> f32 {
-    #[allow(clippy::cast_precision_loss, reason = "below 2^24")]
-    let mark = (step % ((1 << 24) - 1)) as f32;
-    mark + 1.0
-}
-
-/// The error of a device that says that all is well and answers what cannot be.
-pub(super) fn answers_wrongly(what: &str) -> Error {
-    EngineError::Lost { reason: format!("it reports success, but {what}") }.into()
-}
 
 impl Session {
     /// One update from one batch. Returns the reports that have come in since the last call.
@@ -160,95 +138,5 @@ impl Session {
             self.upload(into, 0, bytemuck::cast_slice(&how.compute(ids)))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-    use std::rc::Rc;
-
-    use crate::engine::{Engine, Held, Look};
-    use crate::host::Host;
-    use crate::nn::{Model, Task};
-    use crate::plan::Plan;
-    use crate::target::Target;
-    use crate::training::Training;
-
-    /// A device that reports success after it was lost, and answers with what it had before.
-    struct Zombie {
-        host: Host,
-        lost: Rc<Cell<bool>>,
-    }
-
-    impl Engine for Zombie {
-        fn plan(&self) -> &Plan {
-            self.host.plan()
-        }
-
-        fn upload(&mut self, slot: SlotId, copy: u32, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
-            if self.lost.get() { Ok(()) } else { self.host.upload(slot, copy, offset, bytes) }
-        }
-
-        fn inspect(&mut self, program: usize, copy: u32, look: &mut Look<'_>) -> Result<(), EngineError> {
-            self.host.inspect(program, copy, look)
-        }
-
-        fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError> {
-            if self.lost.get() { Ok(()) } else { self.host.run(program, copy) }
-        }
-
-        fn read(&mut self, slot: SlotId, copy: u32) -> Result<(), EngineError> {
-            self.host.read(slot, copy)
-        }
-
-        fn submit(&mut self) -> Result<(), EngineError> {
-            self.host.submit()
-        }
-
-        fn results(&mut self, all: bool) -> Result<Vec<Vec<u8>>, EngineError> {
-            self.host.results(all)
-        }
-
-        fn download(&mut self, slot: SlotId, copy: u32) -> Result<Vec<u8>, EngineError> {
-            self.host.download(slot, copy)
-        }
-
-        fn held(&self) -> Option<Held> {
-            None
-        }
-    }
-
-    #[test]
-    fn a_device_that_reports_success_and_does_nothing_is_seen_at_the_first_report() {
-        let whole = Training::new(Model::new().output(), Task::regression(2, 1), 2);
-        let training = Training { report_every: 1, predict: true, ..whole };
-        let planned = training.plan(&Target::profile("webgpu-default").unwrap()).unwrap();
-        let batch = Batch::numbers(vec![1.0; 4], vec![0.5; 2]);
-        for steps in 0..3u64 {
-            let lost = Rc::new(Cell::new(false));
-            let zombie = Zombie { host: Host::new(planned.plan.clone()), lost: Rc::clone(&lost) };
-            let mut session = Session::on(Box::new(zombie), planned.clone()).unwrap();
-            for step in 0..steps {
-                assert_eq!(session.step(&batch).unwrap()[0].step, step + 1);
-            }
-            assert!(session.evaluate([batch.clone()]).is_ok() && session.predict(&batch).is_ok());
-            lost.set(true);
-            assert!(session.predict(&batch).is_err(), "what it predicts is not believed");
-            let Err(Error::Engine(EngineError::Lost { reason })) = session.step(&batch) else {
-                panic!("step {} is believed", steps + 1);
-            };
-            assert!(reason.contains("reports success"), "{reason}");
-            assert!(session.evaluate([batch.clone()]).is_err(), "nor is what it says of held-out data");
-        }
-    }
-
-    #[test]
-    fn marks_are_whole_numbers_and_no_two_near_ones_are_alike() {
-        for step in [1, 2, (1 << 24) - 2, (1 << 24) - 1, 1 << 24, u64::MAX - 1] {
-            let marks = [canary(step), canary(step + 1)];
-            assert!(marks.iter().all(|x| *x >= 1.0 && x.fract() == 0.0) && marks[0] != marks[1], "{step}: {marks:?}");
-        }
     }
 }

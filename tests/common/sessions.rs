@@ -41,6 +41,30 @@ pub const CELLS: [(&str, Cell); 5] = [
     ("lstm", Cell::Lstm),
 ];
 
+/// One of every optimizer, as they differ in what they remember.
+pub fn optimizers() -> Vec<Optimizer> {
+    vec![
+        Optimizer::sgd(0.1, 0.0),
+        Optimizer::sgd(0.1, 0.9),
+        Optimizer::default(),
+        Optimizer::RmsProp {
+            learning_rate: 0.01,
+            alpha: 0.9,
+            eps: 1e-8,
+            momentum: 0.5,
+            centered: true,
+            weight_decay: 0.1,
+        },
+        Optimizer::Adagrad {
+            learning_rate: 0.01,
+            lr_decay: 0.1,
+            eps: 1e-10,
+            initial_accumulator_value: 0.5,
+            weight_decay: 0.1,
+        },
+    ]
+}
+
 /// A recurrent layer of this cell, with an output layer behind it.
 pub fn sequence_model(spec: Recurrent) -> Model {
     Model::new().recurrent(spec).output()
