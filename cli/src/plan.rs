@@ -13,6 +13,7 @@ use plimsoll::training::Planned;
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::estimate::{step, time_if_known};
 use crate::output::{Failure, json, say};
 use crate::table::{draw, grouped};
 
@@ -29,7 +30,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let report = report(&run, &planned)?;
+    let report = time_if_known(report(&run, &planned)?, &planned);
     if let Some(file) = &args.svg {
         let PlanReport { batch, window, outputs, .. } = report;
         let title = format!("{}, batch {batch}, window {window}", model(&run.config, outputs));
@@ -39,7 +40,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         say(&json(&report))?;
     } else {
         let parts = [
-            header(&run, &report),
+            header(&run, &report, Some(step(&report))),
             roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
@@ -85,7 +86,7 @@ fn profile(name: &str) -> Result<Target, Error> {
 }
 
 /// What is planned, and for what.
-pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
+pub(crate) fn header(run: &Run, report: &PlanReport, takes: Option<String>) -> String {
     let Target { name, backend, .. } = &report.target;
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
@@ -99,6 +100,7 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         ("host", report.host.as_ref().map_or_else(|| "not told".into(), host)),
         ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
     ];
+    let rows = rows.into_iter().chain(takes.map(|takes| ("time", takes)));
     draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
 }
 
