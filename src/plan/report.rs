@@ -114,9 +114,9 @@ impl Plan {
     /// tensor its forward pass makes.
     fn kept(&self) -> Vec<(&str, u64, u64)> {
         let mut programs = self.graph.programs().iter().zip(&self.schedule.programs);
-        let Some((program, span)) = programs.find(|(p, _)| p.backward.is_some()) else { return Vec::new() };
+        let Some((program, span)) = programs.find(|(p, _)| p.backward().is_some()) else { return Vec::new() };
         // Copies that protect a value have later numbers, so it is the order of nodes that tells.
-        let forward = program.nodes.iter().copied().take_while(|&n| Some(n) != program.backward);
+        let forward = program.nodes.iter().copied().take_while(|&n| Some(n) != program.backward());
         let forward: HashSet<NodeId> = forward.collect();
         let steps = &self.schedule.steps[span.steps.clone()];
         let before = steps.iter().take_while(|s| forward.contains(&s.node));

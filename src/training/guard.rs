@@ -178,7 +178,7 @@ impl Session {
         Ok(found.map(|(node, program)| {
             let program = graph.programs().iter().find(|p| p.name == program);
             // Nodes are numbered as they are written, and differentiation writes after the loss.
-            let backward = program.and_then(|p| p.backward).is_some_and(|first| node >= first);
+            let backward = program.is_some_and(|p| p.is_backward(node));
             Origin::Layer { layer: graph[node].label.clone(), op: graph[node].op.rule().name(), backward }
         }))
     }

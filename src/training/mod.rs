@@ -7,6 +7,7 @@ mod groups;
 mod guard;
 mod handles;
 mod held_out;
+mod micro_step;
 mod numbers;
 mod optimizer;
 mod precision;
@@ -15,6 +16,7 @@ mod programs;
 pub mod rate;
 mod refuse;
 mod reports;
+mod segments;
 mod session;
 mod state;
 mod step;
@@ -36,6 +38,7 @@ pub use precision::{LossScale, Storage};
 pub use profile::OpTime;
 pub use rate::Schedule;
 pub use reports::{Evaluation, StepReport};
+pub use segments::Segments;
 pub use session::{NamedNumbers, Session};
 pub use state::TrainingState;
 pub use writer::{Sampling, Writer};
@@ -63,6 +66,9 @@ pub struct Training {
     /// Micro-steps that an update is split into, each of `batch / accumulate` rows. The update is
     /// the same up to rounding.
     pub accumulate: u32,
+    /// How a window is worked out in segments, so that less of it is in memory at once; `None`: as a whole. The
+    /// update is the same up to rounding.
+    pub segments: Option<Segments>,
     /// How floats between two dispatches are stored.
     pub storage: Storage,
     /// How the loss is scaled where they are stored in halves.
@@ -118,6 +124,7 @@ impl Training {
             carry_state: false,
             lengths: false,
             accumulate: 1,
+            segments: None,
             storage: Storage::default(),
             loss_scale: LossScale::default(),
             non_finite: None,
@@ -144,6 +151,11 @@ impl Training {
     /// The same with updates split into `accumulate` micro-steps.
     pub fn accumulate(self, accumulate: u32) -> Self {
         Self { accumulate, ..self }
+    }
+
+    /// The same with windows worked out in `segments`.
+    pub fn segments(self, segments: Segments) -> Self {
+        Self { segments: Some(segments), ..self }
     }
 
     /// Plans the run for `target`, with no device. Whether it fits is asked by
@@ -207,7 +219,7 @@ impl Training {
             ));
         }
         if let Network::Layers { model, task } = &self.network {
-            let timesteps = model.timesteps(self.window);
+            let timesteps = model.timesteps(1).saturating_mul(self.timesteps_forward());
             if timesteps > MOST_TIMESTEPS {
                 let window = self.window;
                 return Err(Error::Input(format!(
@@ -225,6 +237,7 @@ impl Training {
                 return Err(Error::Input(format!("`{name}` is {limit} and must be above 0")));
             }
         }
+        self.check_segments()?;
         self.check_groups()?;
         if let Some(scale) = self.scaling() {
             scale.check().map_err(Error::Input)?;

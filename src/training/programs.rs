@@ -9,30 +9,40 @@
 //! sample    forward for one row of one timestep                  to write text
 //! ```
 
-use crate::autodiff::differentiate_scaled;
 use crate::error::Error;
-use crate::graph::{Graph, Role};
+use crate::graph::{Derived, Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::narrow::narrow;
-use crate::nn::{Answer, Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
-use crate::ops::{Binary, Derivation, Emit, GradientNorm, ParameterRange};
+use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
+use crate::ops::{GradientNorm, ParameterRange};
 use crate::plan::{Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
 use super::batch::Shape;
+use super::micro_step::Sums;
 use super::{Handles, Planned, SampleHandles, Storage, Training, groups};
+
+/// The slot of a field of batches.
+#[derive(Clone)]
+pub(super) struct FieldSlot {
+    pub(super) name: String,
+    pub(super) slot: SlotId,
+    pub(super) ty: TensorType,
+    /// Whether it has one for each timestep.
+    pub(super) time: bool,
+}
 
 /// The slots of a batch.
 #[derive(Clone)]
 pub(super) struct Slots {
-    pub(super) fields: Vec<(String, SlotId, TensorType)>,
-    keep: Option<SlotId>,
-    lengths: Option<SlotId>,
-    dropout: Option<SlotId>,
-    loss_scale: SlotId,
-    scaler: Option<SlotId>,
-    rows: u32,
+    pub(super) fields: Vec<FieldSlot>,
+    pub(super) keep: Option<SlotId>,
+    pub(super) lengths: Option<SlotId>,
+    pub(super) dropout: Option<SlotId>,
+    pub(super) loss_scale: SlotId,
+    pub(super) scaler: Option<SlotId>,
+    pub(super) rows: u32,
 }
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
@@ -68,7 +78,8 @@ fn survey(training: &Training) -> Result<Builder, LayerError> {
     let used = Used { keep: true, dropout: true };
     let mut writer = Writer { training, builder: &mut builder, used };
     let slots = writer.slots();
-    writer.answer(&slots)?;
+    let fed = writer.feed(&slots, true);
+    writer.answer(&fed)?;
     Ok(builder)
 }
 
@@ -89,9 +100,10 @@ impl Writer<'_> {
         let (mut optimizer_slots, mut gradient_slots) = (Vec::new(), Vec::new());
         if training.learn {
             let gradients = self.builder.beside_parameters("gradient", Role::Gradient);
-            self.micro_step("first", &slots, loss, &gradients, false)?;
+            let sums = |add| Sums { loss, gradients: &gradients, add };
+            self.micro_step("first", &slots, sums(false))?;
             if training.accumulate > 1 {
-                self.micro_step("next", &slots, loss, &gradients, true)?;
+                self.micro_step("next", &slots, sums(true))?;
             }
             optimizer_slots = self.update(&gradients, &slots, scalars, [loss, norm]);
             gradient_slots = gradients;
@@ -102,7 +114,7 @@ impl Writer<'_> {
         let sample = training.sample.then(|| self.sample(&slots)).transpose()?;
         let builder = &self.builder;
         Ok(Handles {
-            fields: slots.fields.iter().map(|(_, slot, _)| *slot).collect(),
+            fields: slots.fields.iter().map(|field| field.slot).collect(),
             keep: slots.keep,
             lengths: slots.lengths,
             dropout: slots.dropout,
@@ -134,7 +146,8 @@ impl Writer<'_> {
         let graph = &mut self.builder.graph;
         let fields = shape.fields().iter().map(|field| {
             let ty = field.tensor(training.window, rows);
-            (field.name.clone(), graph.slot(&field.name, Role::Input, ty.bytes(), 1), ty)
+            let slot = graph.slot(&field.name, Role::Input, ty.bytes(), 1);
+            FieldSlot { name: field.name.clone(), slot, ty, time: field.time }
         });
         let fields = fields.collect();
         let by_row = 4 * u64::from(rows);
@@ -147,90 +160,6 @@ impl Writer<'_> {
             scaler: training.learn.then(|| graph.slot("loss scaler", Role::OptimizerState, 16, 1)),
             rows,
         }
-    }
-
-    /// Tells the builder what the program begun has, and returns the values of its fields.
-    fn feed(&mut self, slots: &Slots, losses: bool) -> Values {
-        let graph = &mut self.builder.graph;
-        let mut content = |slot: SlotId, ty: TensorType| {
-            let name = graph[slot].name.clone();
-            graph.content(slot, 0, ty, name)
-        };
-        let by_row = TensorType::u32(&[slots.rows]);
-        let feeds = Feeds {
-            keep: slots.keep.map(|slot| content(slot, by_row.clone())),
-            lengths: slots.lengths.map(|slot| content(slot, by_row.clone())),
-            dropout: slots.dropout.map(|slot| content(slot, TensorType::u32(&[4]))),
-            loss_scale: losses.then(|| content(slots.loss_scale, TensorType::f32(&[1]))),
-        };
-        let fields = slots.fields.iter().map(|(name, slot, ty)| (name.clone(), content(*slot, ty.clone())));
-        let values = Values(fields.collect());
-        self.builder.feed(feeds);
-        values
-    }
-
-    /// Writes the network into the program begun.
-    pub(super) fn answer(&mut self, slots: &Slots) -> Result<Answer, LayerError> {
-        let values = self.feed(slots, true);
-        let answer = self.training.network.write(self.builder, &values)?;
-        // One written by hand may return anything as its loss.
-        let ty = &self.builder.graph[answer.loss].ty;
-        if *ty != TensorType::f32(&[1]) {
-            let reason = format!("its loss is {ty} and must be one number, f32[1]");
-            return Err(LayerError { layer: "network".into(), reason });
-        }
-        Ok(answer)
-    }
-
-    fn micro_step(
-        &mut self,
-        name: &'static str,
-        slots: &Slots,
-        loss_slot: SlotId,
-        gradients: &[SlotId],
-        add: bool,
-    ) -> Result<(), LayerError> {
-        self.builder.begin(name, Phase::Train);
-        let loss = self.answer(slots)?.loss;
-        let parameters = self.builder.parameters().to_vec();
-        let used: Vec<(usize, ValueId)> = parameters
-            .iter()
-            .enumerate()
-            .flat_map(|(i, p)| self.builder.values_of(p).into_iter().map(move |v| (i, v)))
-            .collect();
-        let wanted: Vec<ValueId> = used.iter().map(|(_, v)| *v).collect();
-        let graph = &mut self.builder.graph;
-        let scaler = slots.scaler.filter(|_| self.training.scaling().is_some());
-        let scale = scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
-        let found = differentiate_scaled(graph, loss, scale, &wanted);
-        // A parameter used twice has a gradient for each use.
-        let mut totals: Vec<Option<ValueId>> = vec![None; parameters.len()];
-        for (&(i, _), gradient) in used.iter().zip(found) {
-            let Some(gradient) = gradient else { continue };
-            totals[i] = Some(match totals[i] {
-                Some(so_far) => graph.emit(Binary::Add.into(), &[so_far, gradient])[0],
-                None => gradient,
-            });
-        }
-        let totals = &totals;
-        for (parameter, total) in parameters.iter().zip(totals) {
-            let Some(gradient) = *total else { continue };
-            let slot = gradients[parameter.group];
-            // Two parameters that are only ever added to one another have one gradient.
-            let shared = totals.iter().filter(|other| *other == total).count() > 1;
-            match (add, shared) {
-                (true, true) => graph.accumulate_apart(gradient, slot, parameter.offset),
-                (true, false) => graph.accumulate(gradient, slot, parameter.offset),
-                (false, _) => graph.store(gradient, slot, parameter.offset),
-            };
-        }
-        if add {
-            graph.accumulate(loss, loss_slot, 0);
-        } else {
-            graph.store(loss, loss_slot, 0);
-        }
-        graph.protect();
-        Ok(())
     }
 
     /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
@@ -328,8 +257,8 @@ impl Writer<'_> {
     }
 }
 
-fn derived(graph: &Graph) -> Vec<(SlotId, SlotId, Derivation)> {
-    graph.slot_ids().filter_map(|s| graph[s].derived.map(|(from, how)| (from, s, how))).collect()
+fn derived(graph: &Graph) -> Vec<(SlotId, Derived)> {
+    graph.slot_ids().filter_map(|s| graph[s].derived.clone().map(|how| (s, how))).collect()
 }
 
 /// Buffers large enough that a step is one submission and a report one readback.
@@ -337,7 +266,7 @@ fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handle
     let bytes = |slot: SlotId| graph[slot].bytes.next_multiple_of(8);
     let mut micro = handles.fields.clone();
     micro.extend(handles.keep.into_iter().chain(handles.lengths).chain(handles.dropout));
-    micro.extend(handles.derived.iter().map(|(_, into, _)| *into));
+    micro.extend(handles.derived.iter().map(|(into, _)| *into));
     let micro = micro.into_iter().map(bytes).fold(0, u64::saturating_add);
     let upload = micro
         .saturating_mul(training.accumulate.into())
