@@ -171,10 +171,12 @@ impl Writer<'_> {
             let Some(gradient) = *total else { continue };
             // Two parameters that are only ever added to one another have one gradient.
             let shared = totals.iter().filter(|other| *other == total).count() > 1;
+            graph.set_label(parameter.layer());
             let place = (summed.of.gradients[parameter.group], parameter.offset);
             add_up(graph, gradient, place, std::mem::replace(&mut summed.gradients[i], true), shared);
         }
         if let Some(Answer { loss, .. }) = answer {
+            graph.set_label("loss");
             add_up(graph, loss, (summed.of.loss, 0), std::mem::replace(&mut summed.loss, true), false);
         }
         of_states
