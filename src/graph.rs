@@ -10,6 +10,7 @@
 //! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
 //! ```
 
+mod early;
 mod emit;
 mod pieces;
 mod repeat;

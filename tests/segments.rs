@@ -81,7 +81,11 @@ fn learnt(session: &mut Session, batches: &[Batch]) -> (Vec<f64>, Vec<f32>) {
 fn same(what: &str, (told, weights): &(Vec<f64>, Vec<f32>), wanted: &(Vec<f64>, Vec<f32>), tolerance: f64) {
     assert_eq!(weights.len(), wanted.1.len());
     for (found, want) in told.iter().zip(&wanted.0) {
-        assert!((found - want).abs() <= tolerance * want.abs().max(1.0), "{what}: {found} instead of {want}\n{told:?}\n{:?}", wanted.0);
+        assert!(
+            (found - want).abs() <= tolerance * want.abs().max(1.0),
+            "{what}: {found} instead of {want}\n{told:?}\n{:?}",
+            wanted.0
+        );
     }
     for (found, wanted) in weights.iter().zip(&wanted.1) {
         assert!(f64::from((found - wanted).abs()) <= tolerance, "{what}: {found} instead of {wanted}");

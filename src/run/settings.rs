@@ -5,7 +5,9 @@ use crate::nn::{Cell, Init, Inputs, Layer, LayerKind, Loss, Model, Recurrent, Ta
 use crate::ops::{self, Function};
 use crate::text;
 use crate::training::rate::{self, OneCycle};
-use crate::training::{LossScale, Network, NonFinite, Optimizer, ParameterGroup, Schedule, Segments, Storage, Training};
+use crate::training::{
+    LossScale, Network, NonFinite, Optimizer, ParameterGroup, Schedule, Segments, Storage, Training,
+};
 
 impl Config {
     /// What it says is to be learnt from examples of this kind, in a run of `steps` updates.

@@ -184,6 +184,9 @@ impl Session {
     }
 
     fn in_norm(&mut self) -> Result<Option<Origin>, Error> {
+        if self.planned.handles.gradient_slots.is_empty() {
+            return Ok(None);
+        }
         let mut longest: Option<(f64, String)> = None;
         let mut sum = 0.0;
         let mut slots: Vec<Option<Vec<f32>>> = vec![None; self.planned.handles.gradient_slots.len()];

@@ -23,10 +23,18 @@ pub(super) struct Fed {
 #[derive(Clone, Copy)]
 pub(super) struct Sums<'a> {
     pub(super) loss: SlotId,
-    /// A slot for each group of parameters.
-    pub(super) gradients: &'a [SlotId],
+    /// A slot for each group of parameters; `None` where gradients are left where they are made.
+    pub(super) gradients: Option<&'a [SlotId]>,
     /// Whether they are added to what is there.
     pub(super) add: bool,
+}
+
+/// What a micro-step has made.
+pub(super) struct Learnt {
+    /// Its loss.
+    pub(super) loss: ValueId,
+    /// The gradient of each parameter that has one, as made last.
+    pub(super) gradients: Vec<Option<ValueId>>,
 }
 
 impl Writer<'_> {
@@ -95,15 +103,15 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn micro_step(&mut self, name: &'static str, slots: &Slots, sums: Sums) -> Result<(), LayerError> {
+    /// Writes a micro-step, all but the copies that protect what it reads.
+    pub(super) fn micro_step(&mut self, name: &'static str, slots: &Slots, sums: Sums) -> Result<Learnt, LayerError> {
         self.builder.begin(name, Phase::Train);
         let fed = self.feed(slots, true);
         let spans = self.training.spans();
         let mut states: Vec<Option<Vec<ValueId>>> = vec![None; spans.len() + 1];
         // The gradients of the states that the segment behind begins with.
         let mut behind: Vec<Option<ValueId>> = Vec::new();
-        let mut summed =
-            Summed { of: sums, loss: sums.add, gradients: vec![sums.add; self.builder.parameters().len()] };
+        let mut summed = Summed { of: sums, loss: None, gradients: vec![None; self.builder.parameters().len()] };
         let scaler = slots.scaler.filter(|_| self.training.scaling().is_some());
         let graph = &mut self.builder.graph;
         let scale = scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
@@ -128,8 +136,7 @@ impl Writer<'_> {
                 }
             }
         }
-        self.builder.graph.protect();
-        Ok(())
+        Ok(Learnt { loss: summed.loss.expect("a window ends with its targets"), gradients: summed.gradients })
     }
 
     /// Differentiates the segment whose nodes begin at `first`, given the gradients `known` of what it ends with,
@@ -172,12 +179,19 @@ impl Writer<'_> {
             // Two parameters that are only ever added to one another have one gradient.
             let shared = totals.iter().filter(|other| *other == total).count() > 1;
             graph.set_label(parameter.layer());
-            let place = (summed.of.gradients[parameter.group], parameter.offset);
-            add_up(graph, gradient, place, std::mem::replace(&mut summed.gradients[i], true), shared);
+            let so_far = &mut summed.gradients[i];
+            *so_far = Some(match summed.of.gradients {
+                None => gradient,
+                Some(slots) => {
+                    let add = summed.of.add || so_far.is_some();
+                    add_up(graph, gradient, (slots[parameter.group], parameter.offset), add, shared)
+                }
+            });
         }
         if let Some(Answer { loss, .. }) = answer {
             graph.set_label("loss");
-            add_up(graph, loss, (summed.of.loss, 0), std::mem::replace(&mut summed.loss, true), false);
+            let add = summed.of.add || summed.loss.is_some();
+            summed.loss = Some(add_up(graph, loss, (summed.of.loss, 0), add, false));
         }
         of_states
     }
@@ -186,17 +200,16 @@ impl Writer<'_> {
 /// What has been summed of a micro-step so far.
 struct Summed<'a> {
     of: Sums<'a>,
-    /// Whether there is something in the slot of the loss.
-    loss: bool,
-    /// Whether there is something in the place of each parameter.
-    gradients: Vec<bool>,
+    loss: Option<ValueId>,
+    /// By parameter.
+    gradients: Vec<Option<ValueId>>,
 }
 
 /// Stores `value` in a place of a slot, or adds it to what is there; apart, if it is needed elsewhere as it is.
-fn add_up(graph: &mut Graph, value: ValueId, (slot, offset): (SlotId, u64), add: bool, apart: bool) {
+fn add_up(graph: &mut Graph, value: ValueId, (slot, offset): (SlotId, u64), add: bool, apart: bool) -> ValueId {
     match (add, apart) {
         (true, true) => graph.accumulate_apart(value, slot, offset),
         (true, false) => graph.accumulate(value, slot, offset),
         (false, _) => graph.store(value, slot, offset),
-    };
+    }
 }

@@ -15,6 +15,7 @@ mod profile;
 mod programs;
 pub mod rate;
 mod refuse;
+mod release;
 mod reports;
 mod segments;
 mod session;
@@ -69,6 +70,10 @@ pub struct Training {
     /// How a window is worked out in segments, so that less of it is in memory at once; `None`: as a whole. The
     /// update is the same up to rounding.
     pub segments: Option<Segments>,
+    /// Whether each gradient is released as soon as the optimizer has used it, so that no more of them are in memory
+    /// at once than the way back makes. The update is the same, to the bit. Where [`Training::keeps_gradients`] says
+    /// why not, it cannot be. After a step with a gradient that is not finite, parameters behind it have changed.
+    pub release_gradients: bool,
     /// How floats between two dispatches are stored.
     pub storage: Storage,
     /// How the loss is scaled where they are stored in halves.
@@ -125,6 +130,7 @@ impl Training {
             lengths: false,
             accumulate: 1,
             segments: None,
+            release_gradients: false,
             storage: Storage::default(),
             loss_scale: LossScale::default(),
             non_finite: None,
@@ -238,6 +244,7 @@ impl Training {
             }
         }
         self.check_segments()?;
+        self.check_release()?;
         self.check_groups()?;
         if let Some(scale) = self.scaling() {
             scale.check().map_err(Error::Input)?;

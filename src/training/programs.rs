@@ -21,6 +21,7 @@ use crate::tensor::TensorType;
 
 use super::batch::Shape;
 use super::micro_step::Sums;
+use super::release::Told;
 use super::{Handles, Planned, SampleHandles, Storage, Training, groups};
 
 /// The slot of a field of batches.
@@ -46,7 +47,7 @@ pub(super) struct Slots {
 }
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
-    let mut surveyed = survey(training)?;
+    let mut surveyed = survey(training, target)?;
     let mut parameters = surveyed.parameters().to_vec();
     if let Some(pattern) = groups::idle(&parameters, &training.groups) {
         let all: Vec<_> = parameters.iter().map(|p| &p.name[..]).collect();
@@ -55,7 +56,7 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     }
     groups::sort(&mut parameters, &training.groups);
     let mut builder = Builder::new(parameters, target, &surveyed, training.accumulate);
-    let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
+    let mut writer = Writer { training, target, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
     builder.graph.work_out_in_pieces(target);
@@ -72,11 +73,11 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
 }
 
 /// The parameters of the network, and what it makes use of, found by writing it once.
-fn survey(training: &Training) -> Result<Builder, LayerError> {
+fn survey(training: &Training, target: &Target) -> Result<Builder, LayerError> {
     let mut builder = Builder::survey(training.carry_state, training.seed);
     builder.begin("survey", Phase::Train);
     let used = Used { keep: true, dropout: true };
-    let mut writer = Writer { training, builder: &mut builder, used };
+    let mut writer = Writer { training, target, builder: &mut builder, used };
     let slots = writer.slots();
     let fed = writer.feed(&slots, true);
     writer.answer(&fed)?;
@@ -85,6 +86,7 @@ fn survey(training: &Training) -> Result<Builder, LayerError> {
 
 pub(super) struct Writer<'a> {
     pub(super) training: &'a Training,
+    target: &'a Target,
     pub(super) builder: &'a mut Builder,
     used: Used,
 }
@@ -99,14 +101,31 @@ impl Writer<'_> {
         let norm = graph.slot("gradient norm", Role::Result, 8, 1);
         let (mut optimizer_slots, mut gradient_slots) = (Vec::new(), Vec::new());
         if training.learn {
-            let gradients = self.builder.beside_parameters("gradient", Role::Gradient);
-            let sums = |add| Sums { loss, gradients: &gradients, add };
-            self.micro_step("first", &slots, sums(false))?;
-            if training.accumulate > 1 {
-                self.micro_step("next", &slots, sums(true))?;
+            let told = Told { loss, norm, scalars };
+            let states;
+            if training.release_gradients {
+                states = self.state_slots();
+                let learnt = self.micro_step("first", &slots, Sums { loss, gradients: None, add: false })?;
+                // What is made later than it stands has to be known of before weights are overwritten.
+                self.builder.graph.work_out_in_pieces(self.target);
+                self.builder.graph.repeat_what_is_cheap();
+                self.update_early(&slots, told, &states, learnt.loss, &learnt.gradients);
+                self.builder.graph.protect();
+                self.count_step(&slots, told);
+            } else {
+                gradient_slots = self.builder.beside_parameters("gradient", Role::Gradient);
+                let sums = |add| Sums { loss, gradients: Some(&gradient_slots), add };
+                self.micro_step("first", &slots, sums(false))?;
+                self.builder.graph.protect();
+                if training.accumulate > 1 {
+                    self.micro_step("next", &slots, sums(true))?;
+                    self.builder.graph.protect();
+                }
+                states = self.state_slots();
+                self.update(&gradient_slots, &states, &slots, told);
             }
-            optimizer_slots = self.update(&gradients, &slots, scalars, [loss, norm]);
-            gradient_slots = gradients;
+            let initial = training.optimizer.initial_state();
+            optimizer_slots = states.into_iter().flatten().map(|slot| (slot, initial)).collect();
         }
         let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
         let (evaluated, hits) = evaluated.map_or((None, None), |(loss, hits)| (Some(loss), hits));
@@ -162,21 +181,18 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
+    /// Writes the update, with a slot for each group of parameters of each thing that the optimizer remembers.
     fn update(
         &mut self,
         gradients: &[SlotId],
+        states: &[Vec<SlotId>],
         slots: &Slots,
-        told: SlotId,
-        [loss, norm]: [SlotId; 2],
-    ) -> Vec<(SlotId, f32)> {
+        Told { loss, norm, scalars: told }: Told,
+    ) {
         self.builder.begin("update", Phase::Train);
         self.builder.enter("optimizer");
         let optimizer = self.training.optimizer;
         let parameters = self.builder.slots().to_vec();
-        let state = optimizer.state();
-        let states: Vec<Vec<SlotId>> =
-            state.iter().map(|name| self.builder.beside_parameters(name, Role::OptimizerState)).collect();
         let ranges: Vec<_> = (0..parameters.len()).map(|group| self.ranges(group)).collect();
         let graph = &mut self.builder.graph;
         let whole = |graph: &mut Graph, slot: SlotId| {
@@ -191,7 +207,7 @@ impl Writer<'_> {
         let slot = slots.scaler.expect("what learns counts its steps");
         let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
         let measured = [&g[..], &[loss, scaler]].concat();
-        let of_all = GradientNorm { max_norm: self.training.clip_norm, guard: Some(guard) };
+        let of_all = GradientNorm { max_norm: self.training.clip_norm, guard: Some(guard), after: false };
         let total = graph.apply_one(of_all, &measured).expect(fit);
         let total = graph.store(total, norm, 0);
         let scalars = graph.content(told, 0, TensorType::f32(&[8]), "optimizer scalars");
@@ -210,7 +226,6 @@ impl Writer<'_> {
             }
         }
         graph.protect();
-        states.into_iter().flatten().map(|slot| (slot, optimizer.initial_state())).collect()
     }
 
     /// The ranges of a slot of parameters that the optimizer treats alike; none if all of it is.
@@ -232,7 +247,7 @@ impl Writer<'_> {
         ranges.into_iter().map(|(_, range)| range).collect()
     }
 
-    fn range(&self, parameter: &Parameter, end: u64) -> ParameterRange {
+    pub(super) fn range(&self, parameter: &Parameter, end: u64) -> ParameterRange {
         let optimizer = self.training.optimizer;
         let group = parameter.update.checked_sub(1).map(|i| &self.training.groups[i]);
         let rate = group.and_then(|g| g.learning_rate).map_or(1.0, |rate| rate / optimizer.learning_rate());
