@@ -109,6 +109,7 @@ impl Rule for Dropout {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
+            tile: None,
         }]
     }
 

@@ -101,6 +101,7 @@ fn squares(at: &Lowering, i: usize) -> Vec<Dispatch> {
                 params: bytes_of(&params).to_vec(),
                 groups: [PARTIALS, 1, 1],
                 bindings: vec![Binding::read(Operand::Input(i), bytes_of_f32(&chunk)), partials],
+                tile: None,
             }
         })
         .collect()
@@ -149,6 +150,7 @@ impl Rule for GradientNorm {
             params: bytes_of(&params).to_vec(),
             groups: [1, 1, 1],
             bindings: vec![at.read_again(1), before, loss, scaler, at.write(0)],
+            tile: None,
         };
         let squares = (0..gradients).flat_map(|i| squares(at, i));
         squares.chain([clip]).collect()

@@ -8,6 +8,7 @@ mod picture;
 pub mod place;
 pub mod replay;
 pub mod report;
+mod time;
 
 use crate::graph::{Graph, Role};
 use crate::ids::{ArenaId, SlotId, ValueId};
@@ -18,6 +19,7 @@ use check::{Violation, check};
 use lifetime::{Tenant, tenants};
 pub use picture::Rectangle;
 use replay::{Fault, replay};
+pub use time::Rates;
 
 /// One device buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,7 @@ impl Config {
             non_finite: train.non_finite.map(NonFinite::from),
             seed: self.seed,
             memory: self.budget.memory,
+            release_gradients: self.budget.release_gradients,
             segments: self.budget.segment.map(|timesteps| Segments { timesteps, states: self.budget.segment_states }),
             report_every: train.report_every,
             ..Training::with_network(Network::Layers { model: self.model(), task }, train.batch)

@@ -25,7 +25,7 @@ mod writer;
 
 use crate::bytes::Bytes;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, Rates};
 use crate::storage::{NamedShape, TensorFile};
 use crate::target::Target;
 
@@ -329,6 +329,11 @@ impl Planned {
             }
         }
         Ok(file.matching(&self.named_shapes())?)
+    }
+
+    /// Seconds of one update on a device that reaches `rates`; see [`Plan::seconds`].
+    pub fn seconds(&self, rates: &Rates) -> f64 {
+        self.plan.seconds(self.training.accumulate, rates)
     }
 
     /// Whether the plan exceeds no limit.

@@ -66,6 +66,7 @@ impl Any {
             memory: self.maybe(|any| Bytes((1 + any.pick(999)) << any.pick(50))),
             segment: self.maybe(Self::count),
             segment_states: None,
+            release_gradients: self.flag(),
             bargain: self.flag(),
         };
         let segment_states = self.maybe(Self::count).filter(|_| budget.segment.is_some());
