@@ -4,6 +4,7 @@ pub mod check;
 mod digest;
 pub mod layout;
 pub mod lifetime;
+mod outline;
 mod picture;
 pub mod place;
 pub mod replay;
@@ -17,6 +18,7 @@ use crate::target::Target;
 
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
+pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
 pub use time::Rates;

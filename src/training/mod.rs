@@ -1,6 +1,7 @@
 //! Training described as data: model, task, batch geometry, optimizer. From it come the programs,
 //! the plan, and the session that runs it.
 
+mod bargain;
 mod batch;
 mod canary;
 mod groups;
@@ -31,6 +32,7 @@ use crate::target::Target;
 
 pub use crate::data::{Batch, Data};
 pub use crate::nn::{Custom, Loss, Model, Network, Task};
+pub use bargain::{Bargain, Offer, Way};
 pub use groups::ParameterGroup;
 pub use guard::{NonFinite, Origin};
 pub use handles::{Handles, SampleHandles};
@@ -294,6 +296,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Where in the plan the session finds what it needs.
     pub handles: Handles,
+    /// What the run was turned into, where it did not fit as described.
+    pub bargain: Option<Bargain>,
 }
 
 impl Planned {

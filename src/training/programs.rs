@@ -15,7 +15,7 @@ use crate::ids::{SlotId, ValueId};
 use crate::narrow::narrow;
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
-use crate::plan::{Plan, Staging};
+use crate::plan::{Outline, Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
@@ -46,7 +46,29 @@ pub(super) struct Slots {
     pub(super) rows: u32,
 }
 
+/// A run's programs, and what they need beside themselves.
+pub(super) struct Programs {
+    graph: Graph,
+    staging: Staging,
+    handles: Handles,
+}
+
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
+    let Programs { graph, staging, handles } = programs(training, target)?;
+    let mut plan = Plan::new(graph, target, staging);
+    if let Some(allowed) = training.allowed(target) {
+        plan = plan.with_staging_within(allowed);
+    }
+    Ok(Planned { training: training.clone(), plan, handles, bargain: None })
+}
+
+/// The same without places.
+pub(super) fn outline(training: &Training, target: &Target) -> Result<Outline, Error> {
+    let Programs { graph, staging, .. } = programs(training, target)?;
+    Ok(Outline::new(&graph, target, staging))
+}
+
+fn programs(training: &Training, target: &Target) -> Result<Programs, Error> {
     let mut surveyed = survey(training, target)?;
     let mut parameters = surveyed.parameters().to_vec();
     if let Some(pattern) = groups::idle(&parameters, &training.groups) {
@@ -65,11 +87,7 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    let mut plan = Plan::new(builder.graph, target, staging);
-    if let Some(allowed) = training.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min() {
-        plan = plan.with_staging_within(allowed);
-    }
-    Ok(Planned { training: training.clone(), plan, handles })
+    Ok(Programs { graph: builder.graph, staging, handles })
 }
 
 /// The parameters of the network, and what it makes use of, found by writing it once.

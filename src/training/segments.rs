@@ -21,11 +21,13 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
 use super::Training;
 use crate::error::Error;
 
 /// How a window is worked out in segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Segments {
     /// Timesteps of each; the last may be shorter.
     pub timesteps: u32,
