@@ -2,12 +2,15 @@
 
 pub mod check;
 mod digest;
+pub mod kept;
 pub mod layout;
 pub mod lifetime;
 mod picture;
 pub mod place;
 pub mod replay;
 pub mod report;
+mod thin;
+mod thrift;
 
 use crate::graph::{Graph, Role};
 use crate::ids::{ArenaId, SlotId, ValueId};
@@ -18,6 +21,7 @@ use check::{Violation, check};
 use lifetime::{Tenant, tenants};
 pub use picture::Rectangle;
 use replay::{Fault, replay};
+pub use thrift::Saving;
 
 /// One device buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +203,11 @@ impl Plan {
             arenas.fold(0, u64::saturating_add)
         };
         Role::ALL.map(|role| (role, if role == Role::Staging { self.staging.bytes() } else { of(role) })).to_vec()
+    }
+
+    /// Whether the plan exceeds no limit of the device it was made for, nor `memory` in bytes. No device is asked.
+    pub fn fits(&self, memory: Option<u64>) -> bool {
+        self.violations(memory).is_empty()
     }
 
     /// Every limit of the device, or of the caller's `memory` in bytes, that the plan exceeds.

@@ -35,7 +35,18 @@ pub(super) struct Slots {
     rows: u32,
 }
 
+/// What of a plan's thrift is left out, which tells what it brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Without {
+    pub(super) pieces: bool,
+    pub(super) repeats: bool,
+}
+
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
+    plan_without(training, target, Without::default())
+}
+
+pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {
     let mut surveyed = survey(training)?;
     let mut parameters = surveyed.parameters().to_vec();
     if let Some(pattern) = groups::idle(&parameters, &training.groups) {
@@ -48,8 +59,12 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
-    builder.graph.work_out_in_pieces(target);
-    builder.graph.repeat_what_is_cheap();
+    if !without.pieces {
+        builder.graph.work_out_in_pieces(target);
+    }
+    if !without.repeats {
+        builder.graph.repeat_what_is_cheap();
+    }
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
