@@ -101,6 +101,7 @@ Examples:
   plimsoll plan run.toml --memory 64MiB
   plimsoll plan run.toml --profile lavapipe
   plimsoll plan run.toml --profile here.json --json
+  plimsoll plan run.toml --explain
   plimsoll plan run.toml --svg plan.svg
   plimsoll plan --json > before.json
   plimsoll plan diff before.json after.json
@@ -124,6 +125,10 @@ pub(crate) struct PlanArgs {
     /// The device to plan for: a shipped profile by name, or a FILE
     #[arg(long, value_name = "NAME|FILE", default_value = "webgpu-default")]
     pub(crate) profile: String,
+    /// Also say what each way of saving memory brings, why each tensor is kept for the way back, and what PyTorch
+    /// would keep
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Print the plan as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod diff;
 mod environment;
+mod explain;
 mod log;
 mod output;
 mod pack;

@@ -13,6 +13,7 @@ use plimsoll::training::Planned;
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::table::{draw, grouped};
 
@@ -29,23 +30,31 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let report = report(&run, &planned)?;
+    let mut report = report(&run, &planned)?;
+    if args.explain || args.json {
+        report = report.with_savings(&planned)?;
+    }
     if let Some(file) = &args.svg {
-        let PlanReport { batch, window, outputs, .. } = report;
-        let title = format!("{}, batch {batch}, window {window}", model(&run.config, outputs));
-        write_atomically(file, planned.plan.svg(&title).as_bytes()).map_err(Error::from)?;
+        let PlanReport { batch, window, outputs, .. } = &report;
+        let title = format!("{}, batch {batch}, window {window}", model(&run.config, *outputs));
+        write_atomically(file, planned.plan.svg(&title, report.memory.map(|m| m.bytes)).as_bytes())
+            .map_err(Error::from)?;
     }
     if args.json {
         say(&json(&report))?;
     } else {
-        let parts = [
+        let mut parts = vec![
             header(&run, &report),
             roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
             programs(&report),
-            verdict(&report),
         ];
+        if args.explain {
+            parts.extend(explained(&report));
+        }
+        parts.extend(warnings(&report));
+        parts.push(verdict(&report));
         say(&parts.join("\n\n"))?;
     }
     if report.fits { Ok(()) } else { Err(Failure::Refused) }

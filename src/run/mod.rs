@@ -53,6 +53,7 @@ use crate::target::Target;
 use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
 use crate::training::{Planned, Session, Training};
 
+pub use crate::plan::report::Peak;
 pub use bench::{BenchReport, Peaks};
 pub use disk::DiskUse;
 pub use events::started;
@@ -61,7 +62,7 @@ pub use history::{History, Look};
 pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
-pub use report::{Allowed, AllowedBy, Peak, PlanReport, ProgramReport};
+pub use report::{Allowed, AllowedBy, PlanReport, ProgramReport};
 pub use resume::Resumption;
 pub use score::Score;
 pub use source::{Batches, Examples, Part, Source};

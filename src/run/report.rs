@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{DiskUse, HostUse};
+use crate::error::Error;
 use crate::graph::Role;
 use crate::plan::check::Violation;
-use crate::plan::report::{LayerBytes, PeakTenant};
+use crate::plan::kept::Kept;
+use crate::plan::report::{LayerBytes, Peak, PeakTenant};
 use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Refusal};
 use crate::schedule::Span;
 use crate::target::Target;
-use crate::training::{Bargain, Planned, Storage, Task};
+use crate::training::{Bargain, KeptByPytorch, Planned, Saved, Storage, Task, Warning};
 
 /// A plan in numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +58,15 @@ pub struct PlanReport {
     pub roles: BTreeMap<Role, u64>,
     /// Bytes by layer, in the order of the model.
     pub layers: Vec<LayerBytes>,
+    /// What the forward pass leaves for the way back, and who reads it there.
+    pub kept_for_backward: Vec<Kept>,
+    /// What PyTorch's autograd would keep of the same layers, in f32: a model, see
+    /// [`Training::kept_by_pytorch`](crate::training::Training::kept_by_pytorch).
+    pub kept_by_pytorch: Option<Vec<KeptByPytorch>>,
+    /// What each saving brings, where it was asked for by [`PlanReport::with_savings`].
+    pub savings: Option<Vec<Saved>>,
+    /// What takes a large share for a reason that is easily overlooked.
+    pub warnings: Vec<Warning>,
     /// Where the most is alive; none if nothing is made on the way.
     pub peak: Option<Peak>,
     /// All that is alive there, the largest first, without staging and padding.
@@ -102,17 +113,6 @@ pub enum AllowedBy {
     Device,
 }
 
-/// The moment when the most is alive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Peak {
-    /// The program.
-    pub program: &'static str,
-    /// Its dispatch, counted from 1.
-    pub dispatch: usize,
-    /// Bytes of all that is made on the way and alive then.
-    pub activation_bytes: u64,
-}
-
 /// A program of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgramReport {
@@ -136,11 +136,6 @@ impl PlanReport {
         let (training, plan) = (&planned.training, &planned.plan);
         let refusal = planned.refusal();
         let programs = programs(planned);
-        let peak = plan.peak_moment().map(|(program, at)| Peak {
-            program,
-            dispatch: at + 1,
-            activation_bytes: plan.tenants_bound.0,
-        });
         Self {
             format: Self::FORMAT,
             version: env!("CARGO_PKG_VERSION"),
@@ -161,7 +156,11 @@ impl PlanReport {
             parameters: planned.handles.parameters.iter().map(|p| p.ty.len()).fold(0, u64::saturating_add),
             roles: plan.roles().into_iter().collect(),
             layers: plan.layers(),
-            peak,
+            kept_for_backward: plan.kept_for_backward(),
+            kept_by_pytorch: training.kept_by_pytorch(),
+            savings: None,
+            warnings: planned.warnings(),
+            peak: plan.peak(),
             peak_tenants: plan.peak_tenants(),
             dispatches_per_step: programs.iter().map(|p| p.dispatches as u64 * u64::from(p.runs_per_step)).sum(),
             programs,
@@ -174,6 +173,14 @@ impl PlanReport {
             target: plan.target.clone(),
             refusal,
         }
+    }
+
+    /// The same with what each saving brings, for which `planned` is planned some five times more.
+    ///
+    /// # Errors
+    /// Those of [`Planned::savings`].
+    pub fn with_savings(self, planned: &Planned) -> Result<Self, Error> {
+        Ok(Self { savings: Some(planned.savings()?), ..self })
     }
 
     /// Bytes that a perfect placement would save.

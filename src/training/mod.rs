@@ -14,14 +14,17 @@ mod optimizer;
 mod precision;
 mod profile;
 mod programs;
+mod pytorch;
 pub mod rate;
 mod refuse;
 mod release;
 mod reports;
+mod savings;
 mod segments;
 mod session;
 mod state;
 mod step;
+mod warnings;
 mod writer;
 
 use crate::bytes::Bytes;
@@ -39,11 +42,14 @@ pub use handles::{Handles, SampleHandles};
 pub use optimizer::Optimizer;
 pub use precision::{LossScale, Storage};
 pub use profile::OpTime;
+pub use pytorch::KeptByPytorch;
 pub use rate::Schedule;
 pub use reports::{Evaluation, StepReport};
+pub use savings::{NONE_OF_THEM, Saved};
 pub use segments::Segments;
 pub use session::{NamedNumbers, Session};
 pub use state::TrainingState;
+pub use warnings::Warning;
 pub use writer::{Sampling, Writer};
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.
@@ -342,6 +348,6 @@ impl Planned {
 
     /// Whether the plan exceeds no limit.
     pub fn fits(&self) -> bool {
-        self.plan.violations(self.memory()).is_empty()
+        self.plan.fits(self.memory())
     }
 }

@@ -53,8 +53,19 @@ pub(super) struct Programs {
     handles: Handles,
 }
 
+/// What of a plan's thrift is left out, which tells what it brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Without {
+    pub(super) pieces: bool,
+    pub(super) repeats: bool,
+}
+
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
-    let Programs { graph, staging, handles } = programs(training, target)?;
+    plan_without(training, target, Without::default())
+}
+
+pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {
+    let Programs { graph, staging, handles } = programs(training, target, without)?;
     let mut plan = Plan::new(graph, target, staging);
     if let Some(allowed) = training.allowed(target) {
         plan = plan.with_staging_within(allowed);
@@ -64,11 +75,11 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
 
 /// The same without places.
 pub(super) fn outline(training: &Training, target: &Target) -> Result<Outline, Error> {
-    let Programs { graph, staging, .. } = programs(training, target)?;
+    let Programs { graph, staging, .. } = programs(training, target, Without::default())?;
     Ok(Outline::new(&graph, target, staging))
 }
 
-fn programs(training: &Training, target: &Target) -> Result<Programs, Error> {
+fn programs(training: &Training, target: &Target, without: Without) -> Result<Programs, Error> {
     let mut surveyed = survey(training, target)?;
     let mut parameters = surveyed.parameters().to_vec();
     if let Some(pattern) = groups::idle(&parameters, &training.groups) {
@@ -78,11 +89,10 @@ fn programs(training: &Training, target: &Target) -> Result<Programs, Error> {
     }
     groups::sort(&mut parameters, &training.groups);
     let mut builder = Builder::new(parameters, target, &surveyed, training.accumulate);
-    let mut writer = Writer { training, target, builder: &mut builder, used: surveyed.used() };
+    let mut writer = Writer { training, target, without, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
-    builder.graph.work_out_in_pieces(target);
-    builder.graph.repeat_what_is_cheap();
+    make_again(&mut builder.graph, target, without);
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
@@ -90,12 +100,23 @@ fn programs(training: &Training, target: &Target) -> Result<Programs, Error> {
     Ok(Programs { graph: builder.graph, staging, handles })
 }
 
+/// Has what need not lie in memory as a whole, or all along, made when it is read.
+fn make_again(graph: &mut Graph, target: &Target, without: Without) {
+    if !without.pieces {
+        graph.work_out_in_pieces(target);
+    }
+    if !without.repeats {
+        graph.repeat_what_is_cheap();
+    }
+}
+
 /// The parameters of the network, and what it makes use of, found by writing it once.
 fn survey(training: &Training, target: &Target) -> Result<Builder, LayerError> {
     let mut builder = Builder::survey(training.carry_state, training.seed);
     builder.begin("survey", Phase::Train);
     let used = Used { keep: true, dropout: true };
-    let mut writer = Writer { training, target, builder: &mut builder, used };
+    let without = Without::default();
+    let mut writer = Writer { training, target, without, builder: &mut builder, used };
     let slots = writer.slots();
     let fed = writer.feed(&slots, true);
     writer.answer(&fed)?;
@@ -105,6 +126,7 @@ fn survey(training: &Training, target: &Target) -> Result<Builder, LayerError> {
 pub(super) struct Writer<'a> {
     pub(super) training: &'a Training,
     target: &'a Target,
+    without: Without,
     pub(super) builder: &'a mut Builder,
     used: Used,
 }
@@ -125,8 +147,7 @@ impl Writer<'_> {
                 states = self.state_slots();
                 let learnt = self.micro_step("first", &slots, Sums { loss, gradients: None, add: false })?;
                 // What is made later than it stands has to be known of before weights are overwritten.
-                self.builder.graph.work_out_in_pieces(self.target);
-                self.builder.graph.repeat_what_is_cheap();
+                make_again(&mut self.builder.graph, self.target, self.without);
                 self.update_early(&slots, told, &states, learnt.loss, &learnt.gradients);
                 self.builder.graph.protect();
                 self.count_step(&slots, told);
