@@ -22,10 +22,16 @@ impl Graph {
         Some(Base { value: inputs[0], offset })
     }
 
+    /// Whether `value` is a slot's content as a program finds it, or a part of one.
+    pub fn is_supplied(&self, value: ValueId) -> bool {
+        let base = &self[self.base(value).value];
+        base.home.is_some() && base.producer.is_none()
+    }
+
     /// What `value` shows when views are followed to their end; itself, if it is no view.
     ///
     /// A device may demand that some of them be copies.
-    fn base(&self, value: ValueId) -> Base {
+    pub(super) fn base(&self, value: ValueId) -> Base {
         let mut base = Base { value, offset: 0 };
         while let Some(of) = self.viewed(base.value) {
             base = Base { value: of.value, offset: base.offset + of.offset };

@@ -57,6 +57,7 @@ pub(super) fn add_into(at: &Lowering, onto: Binding, x: Binding) -> Dispatch {
         params: bytes_of(&OntoParams { len: clamp(len), skip }).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![x, onto],
+        tile: None,
     }
 }
 
@@ -108,6 +109,7 @@ impl Rule for Binary {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len / u64::from(width), 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
+            tile: None,
         }]
     }
 

@@ -45,6 +45,7 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
         params: bytes_of(&params).to_vec(),
         groups: at.cover((cols / width).into(), threads * times),
         bindings: vec![at.read(x), y],
+        tile: None,
     }
 }
 

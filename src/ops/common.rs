@@ -53,7 +53,7 @@ impl Lowering<'_> {
         let width = Self::width(len);
         let constants = [("H", self.storage(Operand::Output(0))), ("V", width)];
         let groups = self.cover(len / u64::from(width), 256);
-        Dispatch { shader: shader.with(&constants), params, groups, bindings }
+        Dispatch { shader: shader.with(&constants), params, groups, bindings, tile: None }
     }
 
     /// The same of a kernel whose threads each stay within a row of output 0.
@@ -62,7 +62,7 @@ impl Lowering<'_> {
         let width = Self::width(cols);
         let constants = [("H", self.storage(Operand::Output(0))), ("V", width)];
         let groups = self.cover(rows.saturating_mul(cols / u64::from(width)), 256);
-        Dispatch { shader: shader.with(&constants), params, groups, bindings }
+        Dispatch { shader: shader.with(&constants), params, groups, bindings, tile: None }
     }
 
     /// How many elements at once a kernel can access that goes through `len` of them side by side.

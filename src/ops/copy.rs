@@ -35,6 +35,7 @@ pub(super) fn dispatch(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
         params: bytes_of(&Params { len: clamp(words), from: from_start, to: to_start }).to_vec(),
         groups: at.cover(words, 256),
         bindings: vec![from, to],
+        tile: None,
     }
 }
 

@@ -138,6 +138,7 @@ impl Rule for CrossEntropy {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
             bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2), seed],
+            tile: None,
         };
         let sum = Sum { scale: 1.0, accumulate: self.accumulate };
         vec![by_row, sum_dispatch(&sum, at, at.read_again(2))]

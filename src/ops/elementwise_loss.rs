@@ -159,6 +159,7 @@ impl Rule for ElementwiseLoss {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.read(2), dprediction, at.write(2), seed],
+            tile: None,
         };
         let sum = Sum { scale: 1.0, accumulate: self.accumulate };
         vec![by_element, sum_dispatch(&sum, at, at.read_again(2))]

@@ -155,6 +155,7 @@ impl Rule for EmbeddingGradient {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len / u64::from(width), 256),
             bindings: vec![at.read(0), at.read(1), at.read(2), at.write_or_add(self.accumulate)],
+            tile: None,
         }]
     }
 

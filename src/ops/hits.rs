@@ -59,6 +59,7 @@ impl Rule for Hits {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
             bindings: vec![at.read(0), at.read(1), at.write(1)],
+            tile: None,
         };
         let sum = Sum { scale: 1.0, accumulate: false };
         vec![by_row, sum_dispatch(&sum, at, at.read_again(1))]

@@ -140,6 +140,7 @@ impl Rule for LayerNorm {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 1),
             bindings: vec![at.read(0), weight, bias, at.write(0), at.write(1)],
+            tile: None,
         }]
     }
 
@@ -236,6 +237,7 @@ impl Rule for LayerNormGradient {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 1),
             bindings: vec![at.read(0), at.read(1), at.read(2), weight, at.write(0)],
+            tile: None,
         }]
     }
 
@@ -302,6 +304,7 @@ impl Rule for LayerNormWeightGradient {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(cols, 64),
             bindings: vec![at.read(0), at.read(1), at.read(2), at.write_or_add(self.accumulate)],
+            tile: None,
         }]
     }
 

@@ -86,6 +86,7 @@ impl Rule for LossScaler {
             params: bytes_of(&params).to_vec(),
             groups: [1, 1, 1],
             bindings: vec![at.read(0), at.update(1, 0), at.update(2, 1)],
+            tile: None,
         }]
     }
 

@@ -255,6 +255,8 @@ pub struct Dispatch {
     pub groups: [u32; 3],
     /// What is bound, in binding order.
     pub bindings: Vec<Binding>,
+    /// What a workgroup does, if it makes a tile of a product.
+    pub tile: Option<Tile>,
 }
 
 /// Why an op cannot take its inputs.
@@ -332,7 +334,7 @@ pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
 pub use gradient_norm::Guard;
 pub use in_place::InPlace;
-pub use matmul::Layout;
+pub use matmul::{Layout, Tile};
 pub use optimizer::{ParameterRange, Update};
 pub use pointwise::Curve;
 pub use sgd::Momentum;

@@ -160,6 +160,7 @@ impl Update {
             params: [bytes_of(&params), settings].concat(),
             groups: at.cover(vectors, 256),
             bindings,
+            tile: None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Rule for RowEnds {
             params: params(len, at.inputs[0].shape[0], &at.outputs[0]),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
+            tile: None,
         }]
     }
 
@@ -122,6 +123,7 @@ impl Rule for RowEndsGradient {
             params: params(len, self.time, &at.inputs[0]),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.read(1), at.write(0)],
+            tile: None,
         }]
     }
 

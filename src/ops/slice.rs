@@ -86,6 +86,7 @@ pub(super) fn copy_rows(at: &Lowering, input: usize, [rows, cols]: [u64; 2], fro
         params: bytes_of(&params).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![at.read(input), at.write(0)],
+        tile: None,
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) fn copy_run(at: &Lowering, from: Binding, to: Binding) -> Dispatch {
         params: bytes_of(&params).to_vec(),
         groups: at.cover(len, 256),
         bindings: vec![from, to],
+        tile: None,
     }
 }
 
@@ -210,6 +212,7 @@ impl Rule for Pad {
             params: bytes_of(&params).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
+            tile: None,
         }]
     }
 

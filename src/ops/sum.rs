@@ -60,6 +60,7 @@ pub(super) fn dispatch(sum: &Sum, at: &Lowering, x: Binding) -> Dispatch {
         params: bytes_of(&params).to_vec(),
         groups: [1, 1, 1],
         bindings: vec![x, at.write_or_add(sum.accumulate)],
+        tile: None,
     }
 }
 
@@ -137,6 +138,7 @@ impl Rule for Spread {
             params: bytes_of(&SpreadParams { len: clamp(len), scale: self.scale }).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
+            tile: None,
         }]
     }
 

@@ -67,6 +67,7 @@ impl Rule for Transpose {
             params: bytes_of(&Params { len: clamp(len), a, mid, b, inner }).to_vec(),
             groups: at.cover(len, 256),
             bindings: vec![at.read(0), at.write(0)],
+            tile: None,
         }]
     }
 

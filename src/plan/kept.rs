@@ -56,9 +56,9 @@ impl Plan {
     /// Where the first program that learns turns back.
     pub(super) fn turn(&self) -> Option<Turn> {
         let mut programs = self.graph.programs().iter().zip(&self.schedule.programs);
-        let (program, span) = programs.find(|(p, _)| p.backward.is_some())?;
+        let (program, span) = programs.find(|(p, _)| p.backward().is_some())?;
         // Copies that protect a value have later numbers, so it is the order of nodes that tells.
-        let backward = program.nodes.iter().copied().skip_while(|&n| Some(n) != program.backward);
+        let backward = program.nodes.iter().copied().skip_while(|&n| Some(n) != program.backward());
         let backward: std::collections::HashSet<NodeId> = backward.collect();
         let steps = self.schedule.steps.get(span.steps.clone())?;
         let before = steps.iter().take_while(|step| !backward.contains(&step.node)).count();

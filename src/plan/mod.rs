@@ -5,12 +5,14 @@ mod digest;
 pub mod kept;
 pub mod layout;
 pub mod lifetime;
+mod outline;
 mod picture;
 pub mod place;
 pub mod replay;
 pub mod report;
 mod thin;
 mod thrift;
+mod time;
 
 use crate::graph::{Graph, Role};
 use crate::ids::{ArenaId, SlotId, ValueId};
@@ -19,9 +21,11 @@ use crate::target::Target;
 
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
+pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
 pub use thrift::Saving;
+pub use time::Rates;
 
 /// One device buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,7 +137,8 @@ impl Run {
         }
     }
 
-    /// Plans the run for `target`, with no device.
+    /// Plans the run for `target`, with no device: where it does not fit as it is described, in another way that
+    /// makes the same updates, unless its budget says not to; see [`Training::bargain`].
     ///
     /// # Errors
     /// Layers that do not fit one another; too little data for the batch.
@@ -145,7 +146,8 @@ impl Run {
         let _span = tracing::debug_span!("plan", target = target.name).entered();
         let started = std::time::Instant::now();
         self.batches()?;
-        let planned = self.training()?.plan(target)?;
+        let training = self.training()?;
+        let planned = if self.config.budget.bargain { training.bargain(target)? } else { training.plan(target)? };
         let (bytes, values) = (planned.plan.planned_bytes(), planned.plan.graph.value_ids().count());
         let dispatches = planned.plan.schedule.steps.len();
         tracing::info!(bytes, values, dispatches, milliseconds = milliseconds(started), "planned the run");

@@ -15,7 +15,7 @@ use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Refusal};
 use crate::schedule::Span;
 use crate::target::Target;
-use crate::training::{KeptByPytorch, Planned, Saved, Storage, Task, Warning};
+use crate::training::{Bargain, KeptByPytorch, Planned, Saved, Storage, Task, Warning};
 
 /// A plan in numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +40,14 @@ pub struct PlanReport {
     pub window: u32,
     /// Micro-steps of one update.
     pub accumulate: u32,
+    /// Timesteps of the segments that a window is worked out in; none where it is worked out as a whole.
+    pub segment: Option<u32>,
+    /// States between segments that are kept; none where all are.
+    pub segment_states: Option<u32>,
+    /// Whether gradients are released as soon as the optimizer has used them.
+    pub release_gradients: bool,
+    /// What the run was turned into, where it did not fit as described.
+    pub bargain: Option<Bargain>,
     /// Ids there are; 0 where the input is no text.
     pub vocabulary: u32,
     /// Features of the model's output.
@@ -139,6 +147,10 @@ impl PlanReport {
             batch: training.batch,
             window: training.window,
             accumulate: training.accumulate,
+            segment: training.segments.map(|s| s.timesteps),
+            segment_states: training.segments.and_then(|s| s.states),
+            release_gradients: training.release_gradients,
+            bargain: planned.bargain,
             vocabulary: training.network.task().map_or(0, Task::vocabulary),
             outputs: training.network.task().map_or(0, Task::outputs),
             parameters: planned.handles.parameters.iter().map(|p| p.ty.len()).fold(0, u64::saturating_add),

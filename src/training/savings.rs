@@ -47,6 +47,19 @@ impl Planned {
             let full = replanned(&full, Without::default())?;
             add("halves", "what lies between dispatches, in f16", self.with_device_bytes_of(&full.plan));
         }
+        if training.segments.is_some() {
+            let whole = replanned(&Training { segments: None, ..training.clone() }, Without::default())?;
+            add(
+                "segments",
+                "a window piece by piece, made again on the way back",
+                self.with_device_bytes_of(&whole.plan),
+            );
+        }
+        if training.release_gradients {
+            let kept = replanned(&Training { release_gradients: false, ..training.clone() }, Without::default())?;
+            add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
+        }
+        let full = Training { segments: None, release_gradients: false, ..full };
         let bare = replanned(&full, Without { pieces: true, repeats: true })?.plan;
         let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
         add(NONE_OF_THEM, "every value has bytes of its own", bytes);

@@ -100,6 +100,15 @@ impl Epilogue {
     }
 }
 
+/// What a workgroup of a product does, as far as it takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Terms of each of its sums.
+    pub terms: u32,
+    /// How long one term of all its sums takes, in units that compare it with other kernels for the same target.
+    pub cost: u32,
+}
+
 /// A kernel and the constants it is written out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
@@ -244,16 +253,28 @@ impl Variant {
     fn cost(self, product: &Product) -> u64 {
         let [columns, rows] = self.tile();
         let tiles = u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows));
-        // Elements loaded and quads summed for one k of a tile, and tiles made at once.
-        let (loaded, summed, at_once) = match self {
-            Variant::Subgroup { quads, .. } => (rows + columns, rows * quads, 2),
-            Variant::Tiled { quads } => (rows + columns, 16 * quads, 64),
+        let at_once = if matches!(self, Variant::Tiled { .. }) { 64 } else { 2 };
+        tiles.max(at_once) * u64::from(self.term_cost())
+    }
+
+    /// How long one term of all sums of a tile takes, in the same units.
+    fn term_cost(self) -> u32 {
+        let [columns, rows] = self.tile();
+        // Elements loaded and quads summed.
+        let (loaded, summed) = match self {
+            Variant::Subgroup { quads, .. } => (rows + columns, rows * quads),
+            Variant::Tiled { quads } => (rows + columns, 16 * quads),
             // Each of the 8 threads along x loads all rows.
-            Variant::Direct { height, quads, .. } => (height * (64 + columns), rows * quads, 2),
+            Variant::Direct { height, quads, .. } => (height * (64 + columns), rows * quads),
         };
         // Fitted to times on llvmpipe, where an element loaded alone takes twice as long as one of four.
         let load = if self.width() == Width::Four { 7 } else { 14 };
-        tiles.max(at_once) * u64::from(load * loaded + 8 * summed)
+        load * loaded + 8 * summed
+    }
+
+    /// What a workgroup does for sums of so many terms.
+    pub(crate) fn work(self, terms: u32) -> Tile {
+        Tile { terms, cost: self.term_cost() }
     }
 }
 
@@ -343,6 +364,7 @@ pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, opera
         params: bytes_of(&params).to_vec(),
         groups: [product.n.div_ceil(columns), rows.div_ceil(folds), folds],
         bindings: bound.map(|(binding, _)| binding).to_vec(),
+        tile: Some(variant.work(product.k)),
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
 use crate::ids::ValueId;
 use crate::tensor::TensorType;
 
-pub use kernel::Layout;
 use kernel::{Epilogue, Extra, Product};
+pub use kernel::{Layout, Tile};
 
 /// Matrix product. Leading dimensions of `a` count as rows, except with [`Layout::Tn`], where
 /// those of both factors are summed over.

@@ -125,6 +125,7 @@ impl Cell {
             params: cast_slice(&params).to_vec(),
             groups: [columns.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
             bindings: bound.map(|(binding, _)| binding).to_vec(),
+            tile: Some(variant.work(step.depth)),
         }
     }
 

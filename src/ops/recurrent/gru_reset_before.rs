@@ -18,7 +18,7 @@ use super::super::common::index;
 use super::super::matmul::{Layout, multiply};
 use super::super::{
     Binding, ColumnSum, Dispatch, Emit, Fill, Function, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope,
-    Specimen, copy,
+    Specimen, Tile, copy,
 };
 use super::{GruResetBeforeGradient, GruResetBeforeWeightGradient};
 use crate::ids::ValueId;
@@ -44,6 +44,10 @@ pub struct GruResetBefore {
 
 /// Rows that one workgroup makes.
 pub(super) const ROWS: u32 = 4;
+
+/// What a unit of those rows costs for each term of its three sums, in the units of [`Tile::cost`]: lanes read
+/// what a product's tile would have read once for all of them.
+pub(super) const UNIT_COST: u32 = 130;
 
 /// The extents of a recurrence, and the direction of its time.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +200,7 @@ impl Rule for GruResetBefore {
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![gates.0, h.0, at.read(2), bias, lengths, y.0],
+                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST) }),
             }
         };
         let mut dispatches: Vec<Dispatch> = e.steps().map(step).collect();

@@ -14,9 +14,11 @@ use bytemuck::bytes_of;
 use super::super::common::{check_old, index, start};
 use super::super::matmul::kernel::{Epilogue, Product};
 use super::super::matmul::{Layout, multiply, product};
-use super::super::{Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen};
+use super::super::{
+    Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, Tile,
+};
 use super::Window;
-use super::gru_reset_before::{Extents, Params, ROWS};
+use super::gru_reset_before::{Extents, Params, ROWS, UNIT_COST};
 use super::weight::Left;
 use crate::ids::ValueId;
 use crate::shader;
@@ -109,6 +111,7 @@ impl Rule for GruResetBeforeGradient {
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![dy.0, gates.0, h.0, at.read(4), carry, lengths],
+                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST) }),
             });
             carry = Binding::update(Operand::Output(2), Operand::Output(2), 0..at.outputs[2].bytes());
         }

@@ -1,0 +1,305 @@
+//! How long a plan's dispatches take, told from the schedule and from a few numbers about the device.
+//!
+//! ```text
+//! a product     max(cost * (terms + tile_terms) * unit_seconds * max(tiles / workgroups, 1), bytes)
+//! another       bytes * max(workgroups / groups, 1)
+//! bytes         moved / bytes_per_second
+//! a dispatch    one of these + dispatch_seconds
+//! an update     max(first + (accumulate - 1) * next + update, what the host takes) + submission_seconds
+//! ```
+//!
+//! Nothing here knows a kernel by its name: a product tells what a tile of it is worth ([`Tile`]), and every
+//! dispatch what it binds.
+//!
+//! [`Tile`]: crate::ops::Tile
+
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::schedule::{Access, Schedule, Step};
+
+/// What a device reaches, in as few numbers as explain the times of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Seconds that a workgroup takes for one unit of [`Tile::cost`](crate::ops::Tile::cost).
+    pub unit_seconds: f64,
+    /// Terms that a tile takes the time of beside those it sums, to begin and to store what it made.
+    pub tile_terms: f64,
+    /// Workgroups that are at work at once.
+    pub workgroups: f64,
+    /// Bytes that they move in a second, all together: what is changed in place is read and written.
+    pub bytes_per_second: f64,
+    /// Seconds of a dispatch that has nothing to do, from the end of the one before to its own.
+    pub dispatch_seconds: f64,
+    /// Seconds until the host has recorded a dispatch and handed it over.
+    pub recording_seconds: f64,
+    /// Seconds of a submission beside those of its dispatches.
+    pub submission_seconds: f64,
+}
+
+impl Rates {
+    /// Those of Mesa's software adapter with 256 bits on two idle cores of a server, by which plans are ranked
+    /// where nothing was measured. A graphics processor has others, but much the same order of plans.
+    pub const fn assumed() -> Self {
+        Self {
+            unit_seconds: 1.5e-10,
+            tile_terms: 30.0,
+            workgroups: 2.0,
+            bytes_per_second: 14e9,
+            dispatch_seconds: 48e-6,
+            recording_seconds: 2e-6,
+            submission_seconds: 300e-6,
+        }
+    }
+
+    /// The same, unless a number of them is none that a device can have.
+    pub fn checked(self) -> Option<Self> {
+        let positive = [self.unit_seconds, self.workgroups, self.bytes_per_second];
+        let others = [self.tile_terms, self.dispatch_seconds, self.recording_seconds, self.submission_seconds];
+        let sound = positive.iter().all(|x| x.is_finite() && *x > 0.0)
+            && others.iter().all(|x| x.is_finite() && *x >= 0.0)
+            && self.workgroups >= 1.0;
+        sound.then_some(self)
+    }
+
+    /// Seconds that the device takes for one dispatch.
+    pub fn seconds_of(&self, step: &Step) -> f64 {
+        let dispatch = &step.dispatch;
+        let groups = dispatch.groups.iter().map(|&n| f64::from(n)).product::<f64>().max(1.0);
+        let bytes = moved_bytes(step) / self.bytes_per_second;
+        let busy = match dispatch.tile {
+            Some(tile) => {
+                let terms = f64::from(tile.terms) + self.tile_terms;
+                let arithmetic = f64::from(tile.cost) * terms * self.unit_seconds;
+                bytes.max(arithmetic * (groups / self.workgroups).max(1.0))
+            }
+            // Few workgroups have their share of the bandwidth and no more.
+            None => bytes * (self.workgroups / groups).max(1.0),
+        };
+        busy + self.dispatch_seconds
+    }
+}
+
+/// Bytes that a dispatch reads and bytes that it writes.
+fn moved_bytes(step: &Step) -> f64 {
+    // What is bound again, because something has to be, moves nothing.
+    let again = |at: usize, access: &Access| step.accesses.iter().take(at).any(|earlier| earlier == access);
+    let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
+    step.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access)).map(|(_, access)| moved(access)).sum()
+}
+
+impl Plan {
+    /// What [`Schedule::program_seconds`] says of its schedule.
+    pub fn program_seconds(&self, name: &str, rates: &Rates) -> f64 {
+        self.schedule.program_seconds(name, rates)
+    }
+
+    /// What [`Schedule::seconds`] says of its schedule.
+    pub fn seconds(&self, accumulate: u32, rates: &Rates) -> f64 {
+        self.schedule.seconds(accumulate, rates)
+    }
+}
+
+impl Schedule {
+    /// Seconds that the device takes for one run of the program called `name`; 0 of one that is not there.
+    pub fn program_seconds(&self, name: &str, rates: &Rates) -> f64 {
+        self.steps_of(name).iter().map(|step| rates.seconds_of(step)).sum()
+    }
+
+    /// Seconds of one update of `accumulate` micro-steps, while nothing else keeps the device or the host busy.
+    ///
+    /// The host records a step while the device is at work on the one before, so that the slower of the two counts.
+    pub fn seconds(&self, accumulate: u32, rates: &Rates) -> f64 {
+        let runs = [("first", 1), ("next", accumulate.saturating_sub(1)), ("update", 1)];
+        let sum = |of: &dyn Fn(&str) -> f64| runs.iter().map(|&(name, times)| f64::from(times) * of(name)).sum::<f64>();
+        let device = sum(&|name| self.program_seconds(name, rates));
+        let host = sum(&|name| self.steps_of(name).len() as f64 * rates.recording_seconds);
+        device.max(host) + rates.submission_seconds
+    }
+
+    fn steps_of(&self, name: &str) -> &[Step] {
+        self.programs.iter().find(|p| p.name == name).map_or(&[], |p| &self.steps[p.steps.clone()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Graph, Role};
+    use crate::nn::{Model, Task};
+    use crate::ops::{Binary, Layout, Matmul, Op};
+    use crate::plan::Staging;
+    use crate::target::Target;
+    use crate::tensor::TensorType;
+    use crate::training::{Planned, Storage, Training};
+
+    /// A device with a few hundred processors, each of them slower than one of the host.
+    fn graphics() -> Rates {
+        Rates {
+            unit_seconds: 1e-10,
+            tile_terms: 10.0,
+            workgroups: 300.0,
+            bytes_per_second: 400e9,
+            dispatch_seconds: 3e-6,
+            recording_seconds: 2e-6,
+            submission_seconds: 40e-6,
+        }
+    }
+
+    /// A plan of one op that is applied to inputs of these shapes.
+    fn one(op: impl Into<Op>, shapes: &[&[u32]]) -> Plan {
+        let mut graph = Graph::default();
+        graph.begin("first");
+        let input = |shape: &&[u32]| graph.held("input", Role::Input, TensorType::f32(shape), 1);
+        let inputs: Vec<_> = shapes.iter().map(input).collect();
+        let made = graph.apply_one(op, &inputs).unwrap();
+        let kept = graph.slot("made", Role::Result, graph[made].ty.bytes(), 1);
+        graph.store(made, kept, 0);
+        Plan::new(graph, &Target::profile("lavapipe").unwrap(), Staging::for_traffic(0, 0, 0, 4096))
+    }
+
+    /// Seconds of a product's only dispatch.
+    fn product([m, n, k]: [u32; 3], rates: &Rates) -> f64 {
+        one(Matmul::new(Layout::Nt), &[&[m, k], &[n, k]]).program_seconds("first", rates)
+    }
+
+    fn run(hidden: u32, batch: u32, window: u32, accumulate: u32) -> Planned {
+        let model = Model::new().embedding(16).lstm(hidden).output();
+        let training = Training::new(model, Task::next_token(50), batch).window(window).accumulate(accumulate);
+        training.plan(&Target::profile("lavapipe").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn whatever_is_larger_takes_longer() {
+        for rates in [Rates::assumed(), graphics()] {
+            let seconds = |hidden, batch, window| run(hidden, batch, window, 1).seconds(&rates);
+            for [small, large] in [
+                [seconds(64, 8, 8), seconds(128, 8, 8)],
+                [seconds(64, 8, 8), seconds(64, 64, 8)],
+                [seconds(64, 8, 8), seconds(64, 8, 16)],
+            ] {
+                assert!(large > small, "{large} > {small}");
+            }
+            let sizes = [64, 65, 128, 200, 256, 512];
+            for dimension in 0..3 {
+                let of = |size: u32| {
+                    let mut extents = [64; 3];
+                    extents[dimension] = size;
+                    product(extents, &rates)
+                };
+                for pair in sizes.iter().map(|&n| of(4 * n)).collect::<Vec<_>>().windows(2) {
+                    assert!(pair[1] >= pair[0], "dimension {dimension}: {pair:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_takes_its_arithmetic_or_its_bytes_whichever_is_more() {
+        let rates = Rates { dispatch_seconds: 0.0, tile_terms: 0.0, ..Rates::assumed() };
+        let large = product([512, 512, 512], &rates);
+        assert_eq!(product([512, 512, 512], &Rates { bytes_per_second: 1e30, ..rates }), large);
+        // 2 * 512^3 by this kind of adapter: 5 to 7 ms, as measured.
+        assert!((4e-3..8e-3).contains(&large), "{large}");
+        assert!((product([512, 512, 1024], &rates) / large - 2.0).abs() < 1e-9);
+        let slow = Rates { bytes_per_second: 1e3, ..rates };
+        let bytes = 3.0 * 512.0 * 512.0 * 4.0;
+        assert!((product([512, 512, 512], &slow) - bytes / 1e3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn short_sums_and_odd_rows_take_longer_than_their_arithmetic() {
+        let rates = Rates { dispatch_seconds: 0.0, ..Rates::assumed() };
+        let each =
+            |extents: [u32; 3]| product(extents, &rates) / extents.iter().map(|&n| f64::from(n)).product::<f64>();
+        assert!(each([512, 512, 16]) > 2.0 * each([512, 512, 512]));
+        // Rows that begin anywhere are read element by element.
+        assert!(each([512, 511, 511]) > 1.3 * each([512, 512, 512]));
+        // Most of a tile of few columns is nothing.
+        assert!(each([512, 4, 512]) > 4.0 * each([512, 512, 512]));
+    }
+
+    #[test]
+    fn one_workgroup_is_no_faster_where_there_are_many() {
+        let wide = Rates { workgroups: 64.0, bytes_per_second: 1e12, ..Rates::assumed() };
+        let narrow = Rates { workgroups: 2.0, ..wide };
+        let tile = [8, 32, 256];
+        assert_eq!(product(tile, &wide), product(tile, &Rates { workgroups: 1.0, ..wide }));
+        assert!(product([512, 1024, 256], &narrow) > 20.0 * product([512, 1024, 256], &wide));
+        // The bytes of a sum of a few hundred elements are moved by a workgroup alone.
+        let sum = |len: u32, rates: &Rates| one(Binary::Add, &[&[len], &[len]]).program_seconds("first", rates);
+        let quick = Rates { dispatch_seconds: 0.0, ..wide };
+        assert_eq!(sum(1024, &quick), sum(64 * 1024, &quick));
+    }
+
+    #[test]
+    fn every_dispatch_costs_something_and_what_it_binds() {
+        let rates = Rates::assumed();
+        let more = Rates { dispatch_seconds: rates.dispatch_seconds + 1.0, ..rates };
+        let planned = run(32, 4, 5, 1);
+        let all = planned.plan.dispatches("first") + planned.plan.dispatches("update");
+        assert!((planned.seconds(&more) - planned.seconds(&rates) - all as f64).abs() < 1e-6);
+        // 3 bytes moved for each that is read on its own, and 2 for one that is changed in place.
+        let free = Rates { dispatch_seconds: 0.0, bytes_per_second: 4.0, workgroups: 1.0, ..rates };
+        let added = one(Binary::Add, &[&[4096], &[4096]]).program_seconds("first", &free);
+        assert!((added - 3.0 * 4096.0).abs() < 1e-6, "{added}");
+    }
+
+    #[test]
+    fn an_update_is_the_sum_of_its_programs() {
+        let rates = Rates { submission_seconds: 0.25, ..Rates::assumed() };
+        let planned = run(32, 8, 5, 4);
+        let of = |name| planned.plan.program_seconds(name, &rates);
+        let whole = of("first") + 3.0 * of("next") + of("update") + 0.25;
+        assert!((planned.seconds(&rates) - whole).abs() < 1e-12);
+        assert!(of("next") > 0.0 && of("update") > 0.0);
+        assert_eq!(of("no such program"), 0.0);
+        assert!(run(32, 8, 5, 1).seconds(&rates) < planned.seconds(&rates), "smaller products are slower ones");
+    }
+
+    #[test]
+    fn a_host_that_records_slowly_is_what_a_step_waits_for() {
+        let slow = Rates { recording_seconds: 1.0, ..graphics() };
+        let planned = run(32, 8, 5, 2);
+        let dispatches = ["first", "next", "update"].map(|name| planned.plan.dispatches(name)).iter().sum::<usize>();
+        assert!((planned.seconds(&slow) - slow.submission_seconds - dispatches as f64).abs() < 1e-6);
+    }
+
+    #[test]
+    fn halves_move_fewer_bytes() {
+        let rates = Rates { unit_seconds: 1e-30, workgroups: 1.0, bytes_per_second: 1e6, ..Rates::assumed() };
+        let full = run(64, 32, 16, 1);
+        let halves = full.training.clone().storage(Storage::F16).plan(&full.plan.target).unwrap();
+        assert!(halves.seconds(&rates) < 0.9 * full.seconds(&rates));
+    }
+
+    #[test]
+    fn rates_that_no_device_has_are_none() {
+        let good = Rates::assumed();
+        assert_eq!(good.checked(), Some(good));
+        for bad in [
+            Rates { unit_seconds: 0.0, ..good },
+            Rates { unit_seconds: f64::NAN, ..good },
+            Rates { workgroups: 0.5, ..good },
+            Rates { bytes_per_second: -1.0, ..good },
+            Rates { bytes_per_second: f64::INFINITY, ..good },
+            Rates { tile_terms: -1.0, ..good },
+            Rates { dispatch_seconds: f64::INFINITY, ..good },
+        ] {
+            assert_eq!(bad.checked(), None, "{bad:?}");
+        }
+        let text = serde_json::to_string(&good).unwrap();
+        assert_eq!(serde_json::from_str::<Rates>(&text).unwrap(), good);
+    }
+
+    #[test]
+    fn telling_the_time_of_a_plan_takes_no_time() {
+        let planned = run(64, 8, 200, 1);
+        let started = std::time::Instant::now();
+        let all: f64 = (0..100).map(|_| planned.seconds(&Rates::assumed())).sum();
+        assert!(all > 0.0);
+        // 100 plans of 800 dispatches; some ms, and far below this even where other work has the processors.
+        assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
+    }
+}
