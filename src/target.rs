@@ -98,12 +98,23 @@ pub enum ProfileError {
     },
 }
 
-/// Profiles that ship with the crate, by name.
-const SHIPPED: [(&str, &str); 4] = [
+/// Profiles that ship with the crate, by name. Each says in `sources` where its figures are from.
+const SHIPPED: [(&str, &str); 15] = [
     ("webgpu-default", include_str!("../profiles/webgpu-default.json")),
     ("lavapipe", include_str!("../profiles/lavapipe.json")),
     ("lavapipe-gl", include_str!("../profiles/lavapipe-gl.json")),
     ("swiftshader", include_str!("../profiles/swiftshader.json")),
+    ("radv-rx6700xt", include_str!("../profiles/radv-rx6700xt.json")),
+    ("radv-steam-deck", include_str!("../profiles/radv-steam-deck.json")),
+    ("anv-arc-a770", include_str!("../profiles/anv-arc-a770.json")),
+    ("anv-iris-xe", include_str!("../profiles/anv-iris-xe.json")),
+    ("nvk-rtx3060", include_str!("../profiles/nvk-rtx3060.json")),
+    ("honeykrisp-m1", include_str!("../profiles/honeykrisp-m1.json")),
+    ("turnip-adreno660", include_str!("../profiles/turnip-adreno660.json")),
+    ("v3dv-pi4", include_str!("../profiles/v3dv-pi4.json")),
+    ("v3dv-pi5", include_str!("../profiles/v3dv-pi5.json")),
+    ("metal-m1-max", include_str!("../profiles/metal-m1-max.json")),
+    ("dx12-tier3", include_str!("../profiles/dx12-tier3.json")),
 ];
 
 impl Target {
@@ -193,11 +204,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_profile_can_be_read() {
-        for name in Target::shipped() {
+    fn every_shipped_profile_can_be_read_and_says_where_its_figures_are_from() {
+        for (name, text) in SHIPPED {
             let target = Target::profile(name).unwrap();
-            assert!(target.align() >= 4, "{name}");
+            assert!(target.align() >= 32, "{name}: wgpu lets no binding begin nearer");
+            assert!(target.limits.max_storage_buffer_binding_size <= target.limits.max_buffer_size, "{name}");
+            let json: serde_json::Value = serde_json::from_str(text).unwrap();
+            let sources = json["sources"].as_array().unwrap_or_else(|| panic!("{name} states no sources"));
+            assert!(sources.iter().all(|s| s.as_str().is_some_and(|s| s.len() > 20)) && sources.len() >= 2, "{name}");
         }
+    }
+
+    #[test]
+    fn every_profile_there_is_a_file_of_is_shipped() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.filter_map(|f| f.strip_suffix(".json").map(String::from)).collect();
+        let mut shipped: Vec<_> = Target::shipped().map(String::from).collect();
+        files.sort();
+        shipped.sort();
+        assert_eq!(files, shipped);
     }
 
     #[test]

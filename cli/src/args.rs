@@ -103,6 +103,7 @@ Examples:
   plimsoll plan run.toml --profile here.json --json
   plimsoll plan run.toml --explain
   plimsoll plan run.toml --svg plan.svg
+  plimsoll plan run.toml --html plan.html
   plimsoll plan --json > before.json
   plimsoll plan diff before.json after.json
 
@@ -135,6 +136,9 @@ pub(crate) struct PlanArgs {
     /// Also draw the plan: memory over the steps, every value where it lies
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+    /// Also write the plan as one page for a browser: the picture, to be searched and zoomed, and all tables
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

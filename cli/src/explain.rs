@@ -12,6 +12,10 @@ const WIDTH: usize = 100;
 /// Of what is kept, so many tensors are shown.
 const SHOWN: usize = 40;
 
+/// What the model of PyTorch is.
+pub(crate) const PYTORCH: &str = "PyTorch's column is a model: what the operators of torch.nn 2.15 were seen to save by \
+     torch.autograd.graph.saved_tensors_hooks on a CPU without oneDNN, in f32.";
+
 /// The tables, one after the other.
 pub(crate) fn explained(report: &PlanReport) -> Vec<String> {
     [report.savings.as_deref().map(|savings| saved(report.planned_bytes, savings)), kept(report), beside(report)]
@@ -34,19 +38,24 @@ pub(crate) fn difference(without: u64, with: u64) -> String {
 
 /// What the plan would take without each saving.
 fn saved(planned: u64, savings: &[Saved]) -> String {
-    let (here, elsewhere): (Vec<&Saved>, Vec<&Saved>) = savings.iter().partition(|s| s.without_bytes != planned);
     let row = |s: &&Saved| {
         let (bytes, saved) = (Bytes(s.without_bytes).exact(), difference(s.without_bytes, planned));
         vec![s.saving.to_string(), bytes, saved, s.how.to_string()]
     };
-    let table = draw(&["saving", ">planned without it", ">saved", "how"], here.iter().map(row));
+    let (rows, words) = savings_told(planned, savings);
+    let table = draw(&["saving", ">planned without it", ">saved", "how"], rows.iter().map(row));
+    format!("{table}\n{}", wrapped(&words, ""))
+}
+
+/// The savings that make a difference, and what there is to say of all of them.
+pub(crate) fn savings_told(planned: u64, savings: &[Saved]) -> (Vec<&Saved>, String) {
+    let (here, elsewhere): (Vec<&Saved>, Vec<&Saved>) = savings.iter().partition(|s| s.without_bytes != planned);
     let names: Vec<&str> = elsewhere.iter().map(|s| s.saving).filter(|name| *name != NONE_OF_THEM).collect();
     let nothing = match &names[..] {
         [] => String::new(),
         names => format!(" Nothing is saved here by {}.", names.join(", ")),
     };
-    let words = format!("Each was planned without it. They overlap, so that they do not add up.{nothing}");
-    format!("{table}\n{}", wrapped(&words, ""))
+    (here, format!("Each was planned without it. They overlap, so that they do not add up.{nothing}"))
 }
 
 /// What is kept for the way back, each tensor with who reads it there.
@@ -98,9 +107,7 @@ fn beside(report: &PlanReport) -> Option<String> {
         std::iter::once(layer).chain(shown).collect()
     };
     let rows = beside_pytorch(report)?;
-    let words = "PyTorch's column is a model: what the operators of torch.nn 2.15 were seen to save by \
-                 torch.autograd.graph.saved_tensors_hooks on a CPU without oneDNN, in f32.";
-    Some(format!("{}\n{}", draw(&titles, rows.into_iter().map(row)), wrapped(words, "")))
+    Some(format!("{}\n{}", draw(&titles, rows.into_iter().map(row)), wrapped(PYTORCH, "")))
 }
 
 /// For each layer, what it keeps here and by the model of PyTorch, and the sum of each.

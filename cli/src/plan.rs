@@ -15,6 +15,7 @@ use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
+use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
 /// Tenants of the peak that are shown; the smaller ones are summed up.
@@ -31,14 +32,17 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
     let mut report = report(&run, &planned)?;
-    if args.explain || args.json {
+    if args.explain || args.json || args.html.is_some() {
         report = report.with_savings(&planned)?;
     }
     if let Some(file) = &args.svg {
         let PlanReport { batch, window, outputs, .. } = &report;
-        let title = format!("{}, batch {batch}, window {window}", model(&run.config, *outputs));
+        let title = format!("{}, batch {batch}, window {window}", shortened(&model(&run.config, *outputs), 80));
         write_atomically(file, planned.plan.svg(&title, report.memory.map(|m| m.bytes)).as_bytes())
             .map_err(Error::from)?;
+    }
+    if let Some(file) = &args.html {
+        write_page(file, &planned_page(&run, &planned, &report))?;
     }
     if args.json {
         say(&json(&report))?;
@@ -200,6 +204,16 @@ pub(crate) fn model(config: &Config, outputs: u32) -> String {
     config.layers.iter().map(|l| layer(&l.kind, outputs)).collect::<Vec<_>>().join(" > ")
 }
 
+/// A model in at most so many characters, and some more: one of a thousand layers has no room in a title.
+pub(crate) fn shortened(model: &str, most: usize) -> String {
+    if model.chars().count() <= most {
+        return model.to_string();
+    }
+    let begins: String = model.chars().take(most).collect();
+    let whole = begins.rsplit_once(" > ").map_or(&begins[..], |(whole, _)| whole);
+    format!("{whole} > ... ({} layers)", grouped(model.matches(" > ").count() as u64 + 1))
+}
+
 fn layer(kind: &LayerKind, outputs: u32) -> String {
     let name = kind.type_name();
     match kind {
@@ -349,5 +363,19 @@ pub(crate) fn verdict(report: &PlanReport) -> String {
             let left = Bytes(allowed.bytes - report.planned_bytes);
             format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_has_room_for_some_layers_and_tells_how_many_there_are() {
+        let short = "embedding 64 > rnn 256 > linear 112";
+        assert_eq!(shortened(short, 90), short);
+        let long = vec!["linear 100"; 500].join(" > ");
+        let title = shortened(&long, 90);
+        assert!(title.ends_with("linear 100 > ... (500 layers)") && title.chars().count() < 120, "{title}");
     }
 }

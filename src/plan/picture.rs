@@ -116,8 +116,10 @@ impl Plan {
         if merged > 0 {
             let _ = writeln!(
                 out,
-                "<text x=\"{LEFT}\" y=\"44\" font-size=\"11\" fill=\"#444\">{merged} of {count} values are too small to be \
-                 told apart and are drawn together.</text>"
+                "<text x=\"{LEFT}\" y=\"44\" font-size=\"11\" fill=\"#444\">{} of {} values are too small to be \
+                 told apart and are drawn together.</text>",
+                counted(merged),
+                counted(count)
             );
         }
         self.draw_axes(&mut out, &frame, top);
@@ -213,8 +215,9 @@ impl Plan {
                 out,
                 "<line x1=\"{x:.2}\" y1=\"{TOP}\" x2=\"{x:.2}\" y2=\"{y:.1}\" stroke=\"#444\" stroke-dasharray=\"3 3\"/>\
                  <text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#444\" font-size=\"11\">\
-                 {name}: {steps} dispatches</text>",
-                x + dx
+                 {name}: {} dispatches</text>",
+                x + dx,
+                counted(steps)
             );
         }
     }
@@ -267,6 +270,11 @@ impl Plan {
             );
         }
     }
+}
+
+/// A number with its digits in groups of three.
+fn counted(n: usize) -> String {
+    Bytes(n as u64).exact().trim_end_matches(" B").to_string()
 }
 
 /// A rectangle as a part of a path.
