@@ -8,12 +8,16 @@ use crate::plan::Plan;
 #[non_exhaustive]
 pub enum EngineError {
     /// The device could not give memory that the plan counts on.
-    #[error("the device refused {bytes} bytes for the {what}: {reason}; nothing of the run is left on it")]
+    #[error(
+        "the device refused {bytes} bytes for the {what}, having given {given}: {reason}; nothing of the run is left on it"
+    )]
     OutOfMemory {
         /// Size of the buffer.
         bytes: u64,
         /// What it was for.
         what: &'static str,
+        /// Bytes that it had given the plan before.
+        given: u64,
         /// The driver's words.
         reason: String,
     },

@@ -4,6 +4,8 @@
 mod sessions;
 
 use plimsoll::bytes::Bytes;
+use plimsoll::device::Device;
+use plimsoll::error::Error;
 use plimsoll::nn::{Cell, Model, Recurrent, Task};
 use plimsoll::plan::Rates;
 use plimsoll::target::Target;
@@ -137,4 +139,69 @@ fn what_no_smaller_way_helps_is_not_bargained_about() {
     target.limits.max_storage_buffer_binding_size = largest - 256;
     let planned = training.bargain(&target).unwrap();
     assert!(planned.bargain.is_some() && planned.fits(), "{:?}", planned.plan.violations(None));
+}
+
+/// Losses of three steps of the first run, begun on a device that refuses buffers as `refuse` says.
+fn begun(device: &Device, refuse: impl FnMut(u64) -> bool + Send + 'static) -> (Result<Session, Error>, Vec<String>) {
+    let (_, training) = runs().remove(0);
+    let planned = training.plan(device.target()).unwrap();
+    let mut news = Vec::new();
+    device.refuse_memory(refuse);
+    let session = Session::start_in_what_there_is(planned, device, &mut |told| news.push(told.to_owned()));
+    device.refuse_memory(|_| false);
+    (session, news)
+}
+
+fn losses(session: &mut Session) -> Vec<f32> {
+    let ids = |from: u32| (from..from + 12 * 24).map(|i| i * i % 40).collect();
+    let batches: Vec<Batch> = (0..3).map(|kind| Batch::tokens(ids(kind), ids(kind + 1))).collect();
+    run(session, &batches).iter().map(|report| report.loss).collect()
+}
+
+#[test]
+fn a_device_that_refuses_any_of_its_buffers_once_trains_in_less_to_the_same_losses() {
+    let device = device();
+    let (whole, news) = begun(&device, |_| false);
+    assert!(news.is_empty());
+    let mut whole = whole.unwrap();
+    let (wanted, buffers) = (losses(&mut whole), whole.held().unwrap().buffers);
+    let before = whole.plan().planned_bytes();
+    drop(whole);
+    assert!(buffers >= 10, "{buffers}");
+    for at in 0..buffers {
+        let mut asked = 0;
+        let (session, news) = begun(&device, move |_| {
+            asked += 1;
+            asked == at + 1
+        });
+        let mut session = session.unwrap();
+        assert_eq!(news.len(), 1, "buffer {at}: {news:?}");
+        assert!(news[0].contains("refused") && news[0].contains("the same updates"), "{}", news[0]);
+        let bytes = session.plan().planned_bytes();
+        assert!(bytes < before, "buffer {at}: {bytes} of {before} B");
+        assert_eq!(session.held().unwrap().bytes, bytes, "buffer {at}: nothing is left of the first try");
+        close("losses", &losses(&mut session), &wanted, 2e-5);
+        assert_eq!(session.allocations_after_first_step(), Some(0));
+    }
+}
+
+#[test]
+fn a_device_with_less_than_it_said_is_given_a_plan_that_fits_or_its_refusal_is_told() {
+    let device = device();
+    let whole = losses(&mut begun(&device, |_| false).0.unwrap());
+    let planned = runs().remove(0).1.plan(device.target()).unwrap().plan.planned_bytes();
+    for share in [0.9, 0.7, 0.55] {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a number")]
+        let has = (planned as f64 * share) as u64;
+        let held = device.clone();
+        let (session, news) = begun(&device, move |bytes| held.held().unwrap().bytes + bytes > has);
+        let mut session = session.unwrap();
+        assert!(!news.is_empty() && session.plan().planned_bytes() <= has, "{news:?}");
+        close("losses", &losses(&mut session), &whole, 2e-5);
+    }
+    // What no way fits is the device's refusal, and leaves nothing behind.
+    let (none, _) = begun(&device, |bytes| bytes > 4096);
+    let told = none.err().unwrap().to_string();
+    assert!(told.contains("the device refused") && told.contains("having given"), "{told}");
+    assert_eq!(device.held().unwrap().bytes, 0);
 }

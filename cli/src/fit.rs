@@ -310,23 +310,10 @@ fn series(frame: &Frame, offers: &[Offer], colour: &str, fit: &Fit) -> String {
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\" stroke=\"{stroke}\" \
              stroke-width=\"1.5\"><title>{}: {}, {}</title></circle>",
-            escape(&told(offer.way)),
+            escape(&offer.way.told()),
             Bytes(offer.bytes),
             seconds(offer.seconds)
         );
     }
     svg
-}
-
-/// A way in a few words.
-fn told(way: Way) -> String {
-    let mut all = vec![format!("{} micro-steps", way.accumulate)];
-    if let Some(segments) = way.segments {
-        let states = segments.states.map_or_else(|| "all states".into(), |n| format!("{n} states"));
-        all.push(format!("segments of {}, {states}", segments.timesteps));
-    }
-    if way.release_gradients {
-        all.push("gradients released".into());
-    }
-    all.join(", ")
 }

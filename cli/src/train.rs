@@ -57,7 +57,13 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     folder.save_plan(&report)?;
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
-    let mut session = Session::start(planned, &device)?;
+    let described = planned.plan.digest();
+    let mut news: Vec<String> = Vec::new();
+    let mut session = run.start(planned, &device, &mut |told| news.push(told.to_owned()))?;
+    news.iter().try_for_each(|told| say(told))?;
+    if session.plan().digest() != described {
+        folder.save_plan(&crate::plan::report(&run, session.planned())?)?;
+    }
     if let Some(weights) = &weights {
         session.load(weights)?;
     }

@@ -27,11 +27,31 @@ pub struct Device {
     target: Target,
     trouble: Trouble,
     ledger: Ledger,
+    refusing: Refusing,
 }
 
 /// The first thing that went wrong on a device, as its callbacks told.
 #[derive(Clone, Debug, Default)]
 struct Trouble(Arc<Mutex<Option<EngineError>>>);
+
+/// Which buffers, by their bytes, a test has the device refuse.
+type Refuse = Box<dyn FnMut(u64) -> bool + Send>;
+
+#[derive(Clone, Default)]
+struct Refusing(Arc<Mutex<Option<Refuse>>>);
+
+impl Refusing {
+    fn refuses(&self, bytes: u64) -> bool {
+        let mut refuse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refuse.as_mut().is_some_and(|refuse| refuse(bytes))
+    }
+}
+
+impl std::fmt::Debug for Refusing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refusing").finish_non_exhaustive()
+    }
+}
 
 impl Trouble {
     fn note(&self, error: EngineError) {
@@ -71,6 +91,12 @@ impl Device {
         self.device.destroy();
     }
 
+    /// Has it refuse the buffers of plans of which `refuse` says so by their bytes, as a device out of memory does.
+    #[doc(hidden)]
+    pub fn refuse_memory(&self, refuse: impl FnMut(u64) -> bool + Send + 'static) {
+        *self.refusing.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(refuse));
+    }
+
     /// A buffer outside every plan, so that a test can see the counters see it.
     #[doc(hidden)]
     pub fn stray_buffer(&self, bytes: u64) -> Box<dyn std::any::Any> {
@@ -95,6 +121,6 @@ impl Device {
             trouble.note(EngineError::Lost { reason: error.to_string() });
         }
         let ledger = Ledger::open(&device);
-        Self { device, queue, target, trouble, ledger }
+        Self { device, queue, target, trouble, ledger, refusing: Refusing::default() }
     }
 }

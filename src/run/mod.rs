@@ -47,6 +47,7 @@ mod source;
 mod summary;
 
 use crate::config::{Config, Length};
+use crate::device::Device;
 use crate::error::Error;
 use crate::nn::Time;
 use crate::target::Target;
@@ -152,6 +153,18 @@ impl Run {
         let dispatches = planned.plan.schedule.steps.len();
         tracing::info!(bytes, values, dispatches, milliseconds = milliseconds(started), "planned the run");
         Ok(planned)
+    }
+
+    /// Takes the memory of a plan of this run on `device`: where that gives less than it promised, of a smaller one
+    /// that makes the same updates, unless the run's budget says not to. Each time, `tell` is told.
+    ///
+    /// # Errors
+    /// As [`Session::start_in_what_there_is`].
+    pub fn start(&self, planned: Planned, device: &Device, tell: &mut dyn FnMut(&str)) -> Result<Session, Error> {
+        match self.config.budget.bargain {
+            true => Session::start_in_what_there_is(planned, device, tell),
+            false => Session::start(planned, device),
+        }
     }
 
     /// What is learnt from, batch by batch, without end.

@@ -28,6 +28,24 @@ pub struct Way {
     pub release_gradients: bool,
 }
 
+impl Way {
+    /// It in a few words.
+    pub fn told(self) -> String {
+        let mut all = vec![match self.accumulate {
+            1 => "one micro-step".to_string(),
+            n => format!("{n} micro-steps"),
+        }];
+        if let Some(Segments { timesteps, states }) = self.segments {
+            let states = states.map_or_else(|| "all states".into(), |n| format!("{n} states"));
+            all.push(format!("segments of {timesteps} timesteps, {states} between them kept"));
+        }
+        if self.release_gradients {
+            all.push("each gradient released once it is used".into());
+        }
+        all.join(", ")
+    }
+}
+
 /// A way, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Offer {

@@ -4,6 +4,7 @@
 mod bargain;
 mod batch;
 mod canary;
+mod give_way;
 mod groups;
 mod guard;
 mod handles;
