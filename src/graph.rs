@@ -16,6 +16,7 @@ mod pieces;
 mod repeat;
 mod sharing;
 
+use std::collections::{HashMap, HashSet};
 use std::ops::{Index, Range};
 
 use crate::ids::{NodeId, SlotId, ValueId};
@@ -114,7 +115,7 @@ pub struct Part {
 }
 
 /// Where in a slot a value lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Home {
     /// The slot.
     pub slot: SlotId,
@@ -184,12 +185,18 @@ pub struct Graph {
     slots: Vec<Slot>,
     programs: Vec<Program>,
     label: String,
+    /// What the program being written has read.
+    read: HashSet<ValueId>,
+    /// What it has last stored in each place.
+    stored: HashMap<Home, ValueId>,
 }
 
 impl Graph {
     /// Starts a program; nodes added from now on belong to it.
     pub fn begin(&mut self, name: &'static str) {
         self.programs.push(Program { name, nodes: Vec::new(), turns: Vec::new() });
+        self.read.clear();
+        self.stored.clear();
     }
 
     /// Nodes added from now on are differentiation, in the program being written.
@@ -278,6 +285,7 @@ impl Graph {
                 ValueId::at(self.values.len() - 1)
             })
             .collect();
+        self.read.extend(inputs);
         let site = Site { inputs: inputs.to_vec(), outputs: outputs.clone() };
         self.nodes.push(Node { op, site, label: self.label.clone() });
         self.programs.last_mut().expect("`begin` comes before the first op").nodes.push(node);
@@ -298,6 +306,7 @@ impl Graph {
         let stored = &mut self.values[value.index()];
         stored.home = Some(Home { slot, offset });
         stored.role = role;
+        self.stored.insert(Home { slot, offset }, value);
         value
     }
 
@@ -305,9 +314,9 @@ impl Graph {
     /// other reads the value.
     pub fn accumulate(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
         let (ty, label) = (self[value].ty.clone(), self[value].label.clone());
-        let stored = self.stored_in(Home { slot, offset });
+        let stored = self.stored.get(&Home { slot, offset }).copied();
         let old = stored.unwrap_or_else(|| self.content(slot, offset, ty, label));
-        let read = self.current_nodes().iter().any(|n| self[*n].site.inputs.contains(&value));
+        let read = self.read.contains(&value);
         if let Some((node, 0)) = self[value].producer
             && self[value].home.is_none()
             && !read
@@ -316,6 +325,7 @@ impl Graph {
             let node = &mut self.nodes[node.index()];
             node.op = op;
             node.site.inputs.push(old);
+            self.read.insert(old);
             return self.store(value, slot, offset);
         }
         let sum = self.emit(Binary::Add.into(), &[value, old])[0];
@@ -325,17 +335,10 @@ impl Graph {
     /// The same for a value that is needed elsewhere as it is, be it by a node that is yet to come.
     pub fn accumulate_apart(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
         let (ty, label) = (self[value].ty.clone(), self[value].label.clone());
-        let stored = self.stored_in(Home { slot, offset });
+        let stored = self.stored.get(&Home { slot, offset }).copied();
         let old = stored.unwrap_or_else(|| self.content(slot, offset, ty, label));
         let sum = self.emit(Binary::Add.into(), &[value, old])[0];
         self.store(sum, slot, offset)
-    }
-
-    /// What the program being written has last stored in `home`.
-    fn stored_in(&self, home: Home) -> Option<ValueId> {
-        let nodes = self.current_nodes().iter().rev();
-        let mut made = nodes.flat_map(|n| self[*n].site.outputs.iter().copied());
-        made.find(|v| self[*v].home == Some(home))
     }
 
     /// Every program, in the order they were begun.

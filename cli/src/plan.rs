@@ -9,7 +9,7 @@ use plimsoll::graph::Role;
 use plimsoll::run::{self, AllowedBy, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
-use plimsoll::training::Planned;
+use plimsoll::training::{Bargain, Planned};
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
@@ -103,16 +103,36 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
+    let released = if report.release_gradients { ", each gradient released once it is used" } else { "" };
     let (kind, data) = data(run, report.vocabulary);
     let rows = [
-        ("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters))),
-        (kind, data),
-        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(&run.config))),
-        ("disk", disk(run, report.disk.as_ref())),
-        ("host", report.host.as_ref().map_or_else(|| "not told".into(), host)),
-        ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
+        Some(("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters)))),
+        Some((kind, data)),
+        Some(("step", format!("batch {batch}{time}{}{micro}{released}, {}", segments(report), optimizer(&run.config)))),
+        bargain(report).map(|is| ("bargain", is)),
+        Some(("disk", disk(run, report.disk.as_ref()))),
+        Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),
+        Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
-    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+    draw(&["", ""], rows.into_iter().flatten().map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// How a window is worked out in segments.
+fn segments(report: &PlanReport) -> String {
+    let Some(timesteps) = report.segment.filter(|&n| n < report.window) else { return String::new() };
+    let states = report.segment_states.map_or_else(String::new, |n| format!(", {n} states between them kept"));
+    format!(" in segments of {timesteps}{states}")
+}
+
+/// What a run that did not fit as described was turned into.
+fn bargain(report: &PlanReport) -> Option<String> {
+    let Bargain { asked_bytes, times_longer, .. } = report.bargain?;
+    let allowed = report.memory.map_or_else(String::new, |allowed| format!(" {}", Bytes(allowed.bytes)));
+    Some(format!(
+        "as described it takes {}, more than the{allowed} there are; this makes the same updates, up to the order of \
+         sums, in about {times_longer:.2} times the time",
+        Bytes(asked_bytes)
+    ))
 }
 
 /// What is held in the host's memory.
@@ -258,7 +278,12 @@ fn layers(report: &PlanReport) -> String {
     let row = |l: &plimsoll::plan::report::LayerBytes| {
         let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations, l.kept];
         let shown = bytes.map(|b| if b == 0 { "-".to_string() } else { Bytes(b).to_string() });
-        let slots = if l.kept == 0 { "-".to_string() } else { format!("{:.1}", l.kept as f64 / l.output as f64) };
+        // A segment's output is no window's.
+        let slots = if l.kept == 0 || report.segment.is_some() {
+            "-".to_string()
+        } else {
+            format!("{:.1}", l.kept as f64 / l.output as f64)
+        };
         std::iter::once(l.layer.clone()).chain(shown).chain([slots]).collect()
     };
     let titles = [

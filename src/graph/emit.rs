@@ -23,6 +23,7 @@ impl Emit for Graph {
         let node = &mut self.nodes[node.index()];
         node.op = op;
         node.site.inputs.insert(at, input);
+        self.read.insert(input);
     }
 
     fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId {

@@ -18,7 +18,7 @@ use crate::plan::{Outline, Rates};
 use crate::target::Target;
 
 /// What is chosen of a run without another result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Way {
     /// Micro-steps of an update.
     pub accumulate: u32,
@@ -52,6 +52,9 @@ pub struct Bargain {
 
 /// Dispatches that are written at most in search of a way; a minute's worth would be of no use.
 const MOST_DISPATCHES: usize = 1_500_000;
+
+/// Numbers of micro-steps that are looked at, at most but for one.
+const MOST_SPLITS: usize = 8;
 
 /// Limits that are exceeded less by a smaller way.
 const BARGAINED: [&str; 5] = [
@@ -160,9 +163,13 @@ impl Training {
     fn ways(&self) -> Vec<Way> {
         let own = self.way();
         let mut ways = Vec::new();
-        let splits = super::refuse::divisors(self.batch).into_iter().filter(|&n| n >= own.accumulate);
-        for accumulate in splits {
-            for segments in self.cuts() {
+        let splits: Vec<u32> =
+            super::refuse::divisors(self.batch).into_iter().filter(|&n| n >= own.accumulate).collect();
+        // With rows fewer by little there is little to gain.
+        let every = splits.len().div_ceil(MOST_SPLITS);
+        let fewest = splits.iter().copied().rev().step_by(every).chain(splits.first().copied());
+        for accumulate in fewest {
+            for segments in self.cuts(accumulate == own.accumulate) {
                 let kept = Way { accumulate, segments, release_gradients: false };
                 ways.push(kept);
                 let released = Way { release_gradients: true, ..kept };
@@ -170,21 +177,27 @@ impl Training {
             }
         }
         ways.retain(|way| *way != own && (way.release_gradients || !own.release_gradients));
+        // The first of these is among the others where none is left out.
+        let mut seen = std::collections::HashSet::new();
+        ways.retain(|way| seen.insert(*way));
         ways
     }
 
-    /// The ways to cut its window: the one described, or none and about as many as there are powers of 2 in it,
-    /// each with all, with some and with few states between segments kept.
-    fn cuts(&self) -> Vec<Option<Segments>> {
+    /// The ways to cut its window: the one described, or none and as many as there are powers of 2 in it, each with
+    /// all and with few states between segments kept; about three times as many, if it should be `fine`.
+    fn cuts(&self, fine: bool) -> Vec<Option<Segments>> {
         if self.segments.is_some() || self.network.only_whole(self.lengths).is_some() {
             return vec![self.segments];
         }
-        let counts = (1..=15).flat_map(|power| [1 << power, 3 << (power - 1)]).filter(|&n| n <= self.window && n > 1);
+        let powers = (1..=15).flat_map(|power| [(1 << power, true), (3 << (power - 1), fine)]);
+        let counts = powers.filter(|&(n, wanted)| wanted && n <= self.window).map(|(n, _)| n);
         let mut cuts: Vec<Option<Segments>> = vec![None];
         for count in counts {
             let timesteps = self.window.div_ceil(count);
             let count = self.window.div_ceil(timesteps);
-            let few = [count / 4, count.ilog2()].into_iter().filter(|_| count >= 8).map(Some);
+            let few =
+                [(count / 4, fine), (count.ilog2(), true)].into_iter().filter(|&(_, wanted)| wanted && count >= 8);
+            let few = few.map(|(states, _)| Some(states));
             cuts.extend(std::iter::once(None).chain(few).map(|states| Some(Segments { timesteps, states })));
         }
         cuts.dedup();

@@ -1,5 +1,6 @@
 //! Turning a run down before anything is allocated, and finding what would fit by planning it.
 
+use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::plan::report::{LayerBytes, PeakTenant};
 use crate::plan::{Plan, Rates};
@@ -45,7 +46,8 @@ impl Planned {
         let mut found = self.same_updates();
         if training.storage == Storage::F32 && training.learn {
             let halves = Training { release_gradients: false, ..training.clone() }.storage(Storage::F16);
-            let halves = halves.bargain(target).ok().filter(Planned::fits);
+            let halves = if found.is_empty() { halves.bargain(target) } else { halves.plan(target) };
+            let halves = halves.ok().filter(Planned::fits);
             let change = "the same batch, what is made on the way in halves, whose rounding changes numbers";
             found.extend(halves.map(|p| self.alternative(&p, change)));
         }
@@ -63,7 +65,9 @@ impl Planned {
             found.extend(single.map(|p| self.alternative(&p, "the largest batch of single timesteps")));
         }
         if found.is_empty() {
-            let least = self.smallest().filter(Planned::fits);
+            let least =
+                self.smallest().filter(|p| self.training.allowed(target).is_none_or(|n| p.plan.planned_bytes() <= n));
+            let least = least.filter(Planned::fits);
             let change = if shortest == 1 { "one row of one timestep" } else { "one row" };
             found.extend(least.map(|p| self.alternative(&p, change)));
         }
@@ -104,7 +108,8 @@ impl Planned {
         let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
         let offers = least.offers(target, &Rates::assumed()).ok()?;
         let smallest = offers.iter().min_by_key(|offer| offer.bytes)?;
-        least.in_way(smallest.way).plan(target).ok()
+        let memory = Some(Bytes(smallest.bytes.max(training.memory.map_or(0, |memory| memory.0))));
+        Training { memory, ..least.in_way(smallest.way) }.plan(target).ok()
     }
 
     fn least(&self) -> Option<Least> {

@@ -27,7 +27,7 @@ use super::Training;
 use crate::error::Error;
 
 /// How a window is worked out in segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Segments {
     /// Timesteps of each; the last may be shorter.
     pub timesteps: u32,
