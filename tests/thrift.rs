@@ -8,7 +8,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::graph::Role;
 use plimsoll::nn::{Cell, Model, Recurrent, Task};
 use plimsoll::plan::Plan;
-use plimsoll::training::{Batch, Data, NonFinite, Optimizer, ParameterGroup, Session, Storage, Training};
+use plimsoll::training::{Batch, Data, LossScale, NonFinite, Optimizer, ParameterGroup, Session, Storage, Training};
 
 use sessions::{bits, close, device, mistake, noise, on_host, optimizers, parameter_bits, parameters, planned, run};
 
@@ -136,7 +136,10 @@ fn gradients_that_are_released_early_change_no_bit() {
     let text = language_model(Cell::Lstm, Storage::F32).0;
     let ids = |from: u32| (from..from + 256).map(|i| i * i % 16).collect();
     let tokens: Vec<Batch> = (0..3).map(|i| Batch::tokens(ids(i), ids(i + 1))).collect();
-    let of = optimizers().into_iter().map(|optimizer| (perceptron(optimizer), &batches)).chain([(text, &tokens)]);
+    let halves = perceptron(Optimizer::default()).storage(Storage::F16);
+    let halves = Training { loss_scale: LossScale::Static(64.0), non_finite: Some(NonFinite::Stop), ..halves };
+    let of = optimizers().into_iter().map(|optimizer| (perceptron(optimizer), &batches));
+    let of = of.chain([(text, &tokens), (halves, &batches)]);
     for (training, batches) in of {
         let early = Training { release_gradients: true, ..training.clone() };
         let (wanted, norms) = learnt(&training, batches, Session::new(&training, &device).unwrap());
@@ -145,7 +148,8 @@ fn gradients_that_are_released_early_change_no_bit() {
         let (found, norms_early) = learnt(&early, batches, session);
         assert!(found == wanted, "{:?}", training.optimizer);
         close("norms", &norms_early, &norms, 1e-5);
-        close("norms on the host", &learnt(&early, batches, on_host(&early)).1, &norms, 1e-5);
+        let rounding = if training.storage == Storage::F16 { 1e-2 } else { 1e-5 };
+        close("norms on the host", &learnt(&early, batches, on_host(&early)).1, &norms, rounding);
     }
 }
 
@@ -201,10 +205,10 @@ fn gradients_that_are_needed_together_are_not_released() {
     let told = [
         of(&|t| t.accumulate(2)),
         of(&|t| Training { clip_norm: Some(1.0), ..t }),
-        of(&|t| t.storage(Storage::F16)),
         of(&|t| Training { non_finite: Some(NonFinite::Skip), ..t }),
+        of(&|t| t.storage(Storage::F16)),
     ];
-    for (told, wanted) in told.iter().zip(["2 micro-steps", "clipped by the norm", "halves", "skipped"]) {
+    for (told, wanted) in told.iter().zip(["2 micro-steps", "clipped by the norm", "skipped", "skipped"]) {
         assert!(told.contains(wanted) && told.contains("leave out `release_gradients`"), "{told}");
     }
 }

@@ -58,6 +58,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Adapters(AdaptersArgs),
     Plan(PlanArgs),
+    Fit(FitArgs),
     Pack(PackArgs),
     Bench(BenchArgs),
     Train(TrainArgs),
@@ -157,6 +158,43 @@ pub(crate) struct DiffArgs {
     /// The plan to be compared
     #[arg(value_name = "AFTER.json")]
     pub(crate) after: PathBuf,
+}
+
+/// Shows what memory buys in time: every way known to make a run's updates, and the fastest that fits.
+///
+/// A batch in micro-steps, a window in segments whose middle is made again on the way back, gradients released one by
+/// one: all make the same updates, up to the order of sums. Each is planned; shown are those of which none is both
+/// faster and smaller than another. Needs no GPU and no driver.
+#[derive(Args)]
+#[command(after_help = SHORT, after_long_help = format!("\
+Examples:
+  plimsoll fit run.toml
+  plimsoll fit run.toml --memory 30MiB
+  plimsoll fit run.toml --memory 30MiB --out smaller.toml --svg front.svg
+  plimsoll fit run.toml --device rtx-3060.json
+
+`plan` and `train` do the same of themselves where a run does not fit, unless `bargain = false` stands under `[budget]`.
+
+{EXIT_CODES}"))]
+pub(crate) struct FitArgs {
+    /// The run file; left out: the built-in default run
+    #[arg(value_name = "RUN.TOML")]
+    pub(crate) run: Option<PathBuf>,
+    /// Memory the run may take, such as 64MiB; overrides `[budget] memory`
+    #[arg(long, visible_alias = "budget", value_name = "SIZE")]
+    pub(crate) memory: Option<Bytes>,
+    /// The device to plan for: a shipped profile by name, or a FILE
+    #[arg(long, visible_alias = "device", value_name = "NAME|FILE", default_value = "webgpu-default")]
+    pub(crate) profile: String,
+    /// Write the run file of the fastest way that fits
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also draw memory against time
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Packs buffers of known lifetimes into as little memory as it finds.

@@ -10,6 +10,7 @@ mod bench;
 mod diff;
 mod environment;
 mod explain;
+mod fit;
 mod log;
 mod output;
 mod pack;
@@ -48,6 +49,7 @@ fn answer(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Adapters(args) => adapters::adapters(args),
         Command::Plan(args) => plan::plan(args),
+        Command::Fit(args) => fit::fit(args),
         Command::Pack(args) => pack::pack(args),
         Command::Bench(args) => bench::bench(args),
         Command::Train(args) => train::train(args),

@@ -89,7 +89,7 @@ pub(crate) fn config(file: Option<&Path>) -> Result<Config, Error> {
 }
 
 /// A profile that ships with the library, or one in a file.
-fn profile(name: &str) -> Result<Target, Error> {
+pub(crate) fn profile(name: &str) -> Result<Target, Error> {
     match Target::profile(name) {
         Err(ProfileError::Unknown { .. }) if Path::new(name).exists() => {
             let text = read_stream(Path::new(name), MOST_BYTES)?;

@@ -150,13 +150,19 @@ impl Training {
     /// # Errors
     /// As [`Training::plan`].
     pub fn front(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
-        let mut front: Vec<Offer> = Vec::new();
-        for offer in self.offers(target, rates)? {
-            if front.last().is_none_or(|last| offer.bytes < last.bytes) {
-                front.push(offer);
-            }
-        }
-        Ok(front)
+        let mut offers = self.offers(target, rates)?;
+        Self::keep_front(&mut offers);
+        Ok(offers)
+    }
+
+    /// Leaves out of `offers`, the fastest first, what is no smaller than a faster one.
+    pub fn keep_front(offers: &mut Vec<Offer>) {
+        let mut least = u64::MAX;
+        offers.retain(|offer| {
+            let smaller = offer.bytes < least;
+            least = least.min(offer.bytes);
+            smaller
+        });
     }
 
     /// The ways to make its updates, but for its own: what the description chooses is kept.

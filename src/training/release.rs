@@ -13,7 +13,7 @@
 //! changed; the run stops, and has to go back to a checkpoint to have the state before that step.
 
 use super::programs::{Slots, Writer};
-use super::{NonFinite, Storage, Training};
+use super::{NonFinite, Training};
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
@@ -41,9 +41,6 @@ impl Training {
         }
         if self.spans().len() > 1 {
             return Some(format!("they are summed over {} segments of a window", self.spans().len()));
-        }
-        if self.storage == Storage::F16 {
-            return Some("what lies between dispatches is in halves, and a step may be skipped for any of them".into());
         }
         if self.on_non_finite() == NonFinite::Skip {
             return Some("a step that is not finite is skipped, whichever of them shows it".into());

@@ -1,7 +1,7 @@
 //! Text as HTML: nothing that was read from a file is ever taken for markup.
 
 /// Text as it stands between tags, or in an attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,10 +1,10 @@
 //! `plimsoll report`: a run as one page, which needs nothing but itself.
 
-mod axis;
+pub(crate) mod axis;
 mod chart;
 mod date;
 mod folder;
-mod html;
+pub(crate) mod html;
 mod kernels;
 mod measure;
 mod memory;
