@@ -18,6 +18,8 @@ use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
+/// Characters of a model's layers that are shown, about.
+const MOST_OF_A_MODEL: usize = 400;
 /// Tenants of the peak that are shown; the smaller ones are summed up.
 const SHOWN_TENANTS: usize = 8;
 
@@ -99,14 +101,20 @@ pub(crate) fn profile(name: &str) -> Result<Target, Error> {
 
 /// What is planned, and for what.
 pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
+    draw(&["", ""], about(run, report).into_iter().map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// The same as names and what they stand for.
+pub(crate) fn about(run: &Run, report: &PlanReport) -> Vec<(&'static str, String)> {
     let Target { name, backend, .. } = &report.target;
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
     let released = if report.release_gradients { ", each gradient released once it is used" } else { "" };
     let (kind, data) = data(run, report.vocabulary);
+    let layers = shortened(&model(&run.config, report.outputs), MOST_OF_A_MODEL);
     let rows = [
-        Some(("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters)))),
+        Some(("model", format!("{layers}; {} parameters", grouped(report.parameters)))),
         Some((kind, data)),
         Some(("step", format!("batch {batch}{time}{}{micro}{released}, {}", segments(report), optimizer(&run.config)))),
         bargain(report).map(|is| ("bargain", is)),
@@ -114,7 +122,7 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),
         Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
-    draw(&["", ""], rows.into_iter().flatten().map(|(what, is)| vec![what.to_string(), is]))
+    rows.into_iter().flatten().collect()
 }
 
 /// How a window is worked out in segments.
