@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 
+use crate::estimate::ProbeArgs;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when Ctrl-C or a signal ended a training early, which saves it
@@ -84,6 +86,9 @@ If WGPU_BACKEND names no backend, those of OpenGL are shown only where nothing e
 
 {EXIT_CODES}"))]
 pub(crate) struct AdaptersArgs {
+    /// Measure what the adapter that `train` takes reaches, and keep it for `plan`, `train` and `bench`
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// Print a JSON array, which serves as a device profile
     #[arg(long)]
     pub(crate) json: bool,
@@ -279,6 +284,8 @@ pub(crate) struct BenchArgs {
     /// Memory the run may take, such as 64MiB; overrides `[budget] memory`
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) probe: ProbeArgs,
     /// Print what was measured as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,6 +355,8 @@ pub(crate) struct TrainArgs {
     /// Memory the run may take, such as 64MiB; overrides `[budget] memory`
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) probe: ProbeArgs,
     /// What random numbers are drawn from; overrides `seed`
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod diff;
 mod environment;
+mod estimate;
 mod explain;
 mod fit;
 mod log;

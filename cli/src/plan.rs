@@ -13,6 +13,7 @@ use plimsoll::training::{Bargain, Planned};
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::estimate::{step, time_if_known};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
@@ -33,7 +34,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let mut report = report(&run, &planned)?;
+    let mut report = time_if_known(report(&run, &planned)?, &planned);
     if args.explain || args.json || args.html.is_some() {
         report = report.with_savings(&planned)?;
     }
@@ -50,7 +51,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         say(&json(&report))?;
     } else {
         let mut parts = vec![
-            header(&run, &report),
+            header(&run, &report, Some(step(&report))),
             roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
@@ -100,8 +101,9 @@ pub(crate) fn profile(name: &str) -> Result<Target, Error> {
 }
 
 /// What is planned, and for what.
-pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
-    draw(&["", ""], about(run, report).into_iter().map(|(what, is)| vec![what.to_string(), is]))
+pub(crate) fn header(run: &Run, report: &PlanReport, takes: Option<String>) -> String {
+    let rows = about(run, report).into_iter().chain(takes.map(|takes| ("time", takes)));
+    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
 }
 
 /// The same as names and what they stand for.
