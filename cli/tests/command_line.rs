@@ -102,6 +102,7 @@ fn two_plans_are_set_apart_by_role_layer_and_peak() {
 #[test]
 fn a_refusal_lists_what_is_exceeded_and_what_would_fit_and_exits_with_3() {
     let scratch = Scratch::with_run();
+    scratch.write("run.toml", &(RUN.to_owned() + "\n[budget]\nbargain = false\n"));
     // What the weights and their like take leaves room for a smaller batch only.
     let planned = scratch.run("plan run.toml --json", 0);
     let planned = serde_json::from_str::<Value>(&planned).unwrap()["planned_bytes"].as_u64().unwrap();
