@@ -8,7 +8,8 @@ use serde_json::Value;
 /// The run of all these tests in windows long enough to be cut.
 fn scratch() -> Scratch {
     let scratch = Scratch::with_run();
-    scratch.write("run.toml", &RUN.replace("window = 5", "window = 24"));
+    let run = RUN.replace("window = 5", "window = 48").replace("batch = 4", "batch = 8");
+    scratch.write("run.toml", &run.replace("hidden_size = 8", "hidden_size = 32"));
     scratch
 }
 
@@ -41,7 +42,7 @@ fn a_run_that_does_not_fit_is_planned_trained_and_taken_up_in_another_way() {
     assert!(wanted.iter().zip(&found).all(|(a, b)| (a - b).abs() < 2e-5 * a), "{wanted:?} {found:?}");
     let summary: Value =
         serde_json::from_str(&std::fs::read_to_string(scratch.path("smaller/summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["planned_bytes"], smaller["planned_bytes"]);
+    assert!(summary["planned_bytes"].as_u64().unwrap() <= budget);
     assert_eq!(summary["planned_bytes"], summary["allocated_bytes"]);
     // Taken up, it is run in the same way.
     let text = scratch.run("train --no-probe --resume smaller --steps 9", 0);
@@ -76,7 +77,7 @@ fn where_nothing_fits_the_least_is_told_and_what_holds_it_up() {
     let text = scratch.run("plan run.toml --memory 1000", 3);
     assert_has(
         &text,
-        &["REFUSED", "Not even one row would fit", "The least this model takes is", "the layer `rnn` holds"],
+        &["REFUSED", "Not even one row would fit", "The least this model takes is", "of which the layer `rnn` holds"],
     );
     let refused = json(&scratch, "plan run.toml --memory 1000 --json", 3);
     assert_eq!(refused["fits"], false);
@@ -91,7 +92,7 @@ fn a_run_that_wants_no_bargain_is_refused_with_lines_to_paste() {
     let planned = json(&scratch, "plan run.toml --json", 0)["planned_bytes"].as_u64().unwrap();
     let run = std::fs::read_to_string(scratch.path("run.toml")).unwrap();
     scratch.write("run.toml", &(run.clone() + "\n[budget]\nbargain = false\n"));
-    let text = scratch.run(&format!("plan run.toml --memory {}", planned / 2), 3);
+    let text = scratch.run(&format!("plan run.toml --memory {}", planned * 2 / 3), 3);
     assert_has(&text, &["REFUSED", "What would fit, each planned", "[budget] segment = ", "the same updates"]);
     // The first of them, pasted.
     let line = text.lines().find(|line| line.contains("[budget] segment = ")).unwrap();
@@ -101,6 +102,6 @@ fn a_run_that_wants_no_bargain_is_refused_with_lines_to_paste() {
     let pasted =
         run.replace("accumulate = 2", accumulate) + "\n[budget]\nbargain = false\n" + &budget.replace(", ", "\n");
     scratch.write("pasted.toml", &pasted);
-    assert_has(&scratch.run(&format!("plan pasted.toml --memory {}", planned / 2), 0), &["FITS"]);
-    assert_has(&scratch.run(&format!("train run.toml --memory {}", planned / 2), 3), &["REFUSED"]);
+    assert_has(&scratch.run(&format!("plan pasted.toml --memory {}", planned * 2 / 3), 0), &["FITS"]);
+    assert_has(&scratch.run(&format!("train run.toml --memory {}", planned * 2 / 3), 3), &["REFUSED"]);
 }
