@@ -54,9 +54,8 @@ pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
     if let Some(file) = &args.svg {
         write_atomically(file, picture(&run, &fit).as_bytes()).map_err(Error::from)?;
     }
-    match (&args.out, &fit.chosen) {
-        (Some(file), Some(chosen)) => save(&run.config, chosen.way, file)?,
-        (Some(_), None) | (None, _) => {}
+    if let (Some(file), Some(chosen)) = (&args.out, &fit.chosen) {
+        save(&run.config, chosen.way, file)?;
     }
     say(&if args.json { json(&fit) } else { text(&run, &fit, args.out.as_deref()) })?;
     if fit.chosen.is_some() { Ok(()) } else { Err(Failure::Refused) }
