@@ -32,7 +32,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         resumed.check_data(&run)?;
         resumed.told.iter().try_for_each(|news| say(news))?;
     }
-    let device = Device::open()?;
+    let mut device = Device::open()?;
     let planned = run.plan(device.target())?;
     let report = report(&run, &planned)?;
     say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
@@ -57,7 +57,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         folder.save_config(&run, &remark)?;
     }
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
-    let report = args.probe.time(report, &planned, &device);
+    let report = args.probe.time(report, &planned, &mut device);
     folder.save_plan(&report)?;
     if let Some(told) = estimate::run(&report, run.steps()?) {
         say(&told)?;
