@@ -13,13 +13,13 @@ use crate::table::{draw, titled};
 #[derive(Serialize)]
 struct Profile<'a> {
     #[serde(flatten)]
-    target: &'a Target,
+    target: Target,
     unfit: Option<&'a str>,
 }
 
 impl<'a> From<&'a Adapter> for Profile<'a> {
     fn from(adapter: &'a Adapter) -> Self {
-        Self { target: &adapter.target, unfit: adapter.unfit.as_deref() }
+        Self { target: adapter.profile(), unfit: adapter.unfit.as_deref() }
     }
 }
 

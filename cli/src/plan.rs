@@ -13,6 +13,7 @@ use plimsoll::training::{Bargain, Planned};
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::driver::foretold;
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
@@ -112,6 +113,7 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         bargain(report).map(|is| ("bargain", is)),
         Some(("disk", disk(run, report.disk.as_ref()))),
         Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),
+        Some(("driver", foretold(report.reserved.as_ref()))),
         Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
     draw(&["", ""], rows.into_iter().flatten().map(|(what, is)| vec![what.to_string(), is]))

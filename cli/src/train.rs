@@ -12,6 +12,7 @@ use plimsoll::storage::load_tensors;
 use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
 use crate::args::TrainArgs;
+use crate::driver::compared;
 use crate::output::{Failure, say};
 use crate::plan::{config, header, report, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
@@ -194,6 +195,7 @@ fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
     rows.extend([
         ("planned", Bytes(summary.planned_bytes).exact()),
         ("the device holds", or(summary.allocated_bytes.map(|b| Bytes(b).exact()), "not counted on this backend")),
+        ("the driver", compared(&summary.driver)),
         ("created since step 1", or(created, "not counted on this backend")),
         ("saved to", folder.display().to_string()),
     ]);
