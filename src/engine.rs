@@ -1,5 +1,7 @@
 //! Something that can run a plan: the device, or the host as an oracle for tests.
 
+use serde::Serialize;
+
 use crate::ids::SlotId;
 use crate::plan::Plan;
 
@@ -44,6 +46,16 @@ pub struct Held {
     pub buffers: u64,
 }
 
+/// What a device's allocator has given out, as its own report tells; for all that runs on the device, wgpu's own
+/// buffers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Drawn {
+    /// Bytes handed out, rounded and padded.
+    pub allocated_bytes: u64,
+    /// Bytes taken from the driver for these.
+    pub reserved_bytes: u64,
+}
+
 /// Looks at what a step's access has written, and says whether to go on.
 pub type Look<'a> = dyn FnMut(usize, usize, &[u8]) -> bool + 'a;
 
@@ -85,4 +97,9 @@ pub trait Engine {
 
     /// What the device holds for this plan, by its own counters; `None` where it has none.
     fn held(&self) -> Option<Held>;
+
+    /// What the device's allocator has given out for all that runs on it; `None` where it makes no report.
+    fn reserved(&self) -> Option<Drawn> {
+        None
+    }
 }

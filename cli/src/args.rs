@@ -215,7 +215,8 @@ What is in the folder:
                      `evaluate_every`: step, validation_loss, validation_accuracy
   events.out.*       the same for TensorBoard: `tensorboard --logdir DIR`
   plan.json          what was planned, as `plimsoll plan --json` prints it
-  summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, steps,
+  summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, driver
+                     (what it was to reserve and what it did, `expected` and `measured`), steps,
                      train_loss (mean of the last 50 steps), validation_loss, test_loss and their
                      accuracies, unigram_entropy, bigram_entropy, seconds, cpu_seconds,
                      tokens_per_second

@@ -8,6 +8,7 @@ mod adapters;
 mod args;
 mod bench;
 mod diff;
+mod driver;
 mod environment;
 mod estimate;
 mod explain;

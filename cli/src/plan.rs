@@ -13,6 +13,7 @@ use plimsoll::training::{Bargain, Planned};
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::driver::foretold;
 use crate::estimate::{step, time_if_known};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
@@ -122,6 +123,7 @@ pub(crate) fn about(run: &Run, report: &PlanReport) -> Vec<(&'static str, String
         bargain(report).map(|is| ("bargain", is)),
         Some(("disk", disk(run, report.disk.as_ref()))),
         Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),
+        Some(("driver", foretold(report.reserved.as_ref()))),
         Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
     rows.into_iter().flatten().collect()

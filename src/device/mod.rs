@@ -12,7 +12,7 @@ mod run;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{EngineError, Held};
+use crate::engine::{Drawn, EngineError, Held};
 use crate::target::Target;
 
 use ledger::Ledger;
@@ -86,6 +86,15 @@ impl Device {
     /// the backend has none.
     pub fn held(&self) -> Option<Held> {
         self.ledger.all(&self.device)
+    }
+
+    /// What its allocator has handed out and taken from the driver, for all runs together and wgpu's own buffers, by
+    /// its own report; `None` where the backend makes none. [`Plan::reserved`](crate::plan::Plan::reserved) tells it
+    /// beforehand.
+    pub fn reserved(&self) -> Option<Drawn> {
+        let report = self.device.generate_allocator_report()?;
+        let (allocated_bytes, reserved_bytes) = (report.total_allocated_bytes, report.total_reserved_bytes);
+        Some(Drawn { allocated_bytes, reserved_bytes })
     }
 
     /// Destroys the device as a driver reset would, so that what follows a loss can be tested.

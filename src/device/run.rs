@@ -5,7 +5,7 @@ use super::Device;
 use super::pace::Fill;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
-use crate::engine::{Engine, EngineError, Held, Look};
+use crate::engine::{Drawn, Engine, EngineError, Held, Look};
 use crate::graph::Role;
 use crate::ids::SlotId;
 use crate::plan::{Place, Plan, Staging};
@@ -37,6 +37,8 @@ enum Command {
 
 impl DeviceEngine {
     /// Takes the plan's memory on `device`, which must be what the plan was made for.
+    ///
+    /// In the order that [`Blocks::take`](crate::plan::reserved::Blocks::take) counts on.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, EngineError> {
         device.trouble.check()?;
         let mut given = 0;
@@ -319,6 +321,10 @@ impl Engine for DeviceEngine {
 
     fn held(&self) -> Option<Held> {
         self.device.ledger.held(&self.device.device, self.own)
+    }
+
+    fn reserved(&self) -> Option<Drawn> {
+        self.device.reserved()
     }
 }
 

@@ -10,6 +10,7 @@ mod picture;
 pub mod place;
 pub mod replay;
 pub mod report;
+pub mod reserved;
 mod thin;
 mod thrift;
 mod time;

@@ -72,7 +72,7 @@ pub use report::{Allowed, AllowedBy, PlanReport, ProgramReport};
 pub use resume::Resumption;
 pub use score::Score;
 pub use source::{Batches, Examples, Part, Source};
-pub use summary::{Summary, Tally};
+pub use summary::{Driver, Summary, Tally};
 
 /// A run and its data.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use crate::graph::Role;
 use crate::plan::check::Violation;
 use crate::plan::kept::Kept;
 use crate::plan::report::{LayerBytes, Peak, PeakTenant};
+use crate::plan::reserved::Reserved;
 use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Refusal};
 use crate::schedule::Span;
@@ -30,6 +31,8 @@ pub struct PlanReport {
     pub fits: bool,
     /// Bytes of every device buffer together.
     pub planned_bytes: u64,
+    /// What the driver will reserve for these; none where the target does not tell how its driver places buffers.
+    pub reserved: Option<Reserved>,
     /// The fewest that any placement of the same values could take.
     pub lower_bound_bytes: u64,
     /// What the plan may take; none where neither run nor device say.
@@ -148,6 +151,7 @@ impl PlanReport {
             digest: plan.digest(),
             fits: refusal.is_none(),
             planned_bytes: plan.planned_bytes(),
+            reserved: plan.reserved(),
             lower_bound_bytes: plan.lower_bound_bytes(),
             memory: allowed(planned),
             batch: training.batch,
