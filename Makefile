@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs api deny fuzz golden clean
+.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs api profiles deny fuzz golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ api: ## Hold the public API against public-api.txt; ACCEPT=1 writes that file an
 		-Z unstable-options --output-format json
 	$(CARGO) run --quiet --locked --manifest-path scripts/public_api/Cargo.toml -- \
 		target/doc/plimsoll.json public-api.txt $(if $(ACCEPT),--accept)
+
+profiles: ## Write the profiles of devices from their drivers' figures
+	$(PYTHON) scripts/profiles.py
 
 deny: ## Hold all dependencies to deny.toml: licences, sources, known vulnerabilities; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { \

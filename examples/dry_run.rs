@@ -18,8 +18,8 @@ fn main() -> Result<(), Error> {
     }
     println!("No placement could take less than {}.", Bytes(plan.lower_bound_bytes()).exact());
 
-    if let Some((program, step)) = plan.peak_moment() {
-        println!("\nThe peak is dispatch {} of program `{program}`. The largest there:", step + 1);
+    if let Some(peak) = plan.peak() {
+        println!("\nThe peak is dispatch {} of program `{}`. The largest there:", peak.dispatch, peak.program);
     }
     for tenant in plan.peak_tenants().iter().take(5) {
         println!("{:>10}  {}", Bytes(tenant.bytes), tenant.name);

@@ -1,8 +1,9 @@
 // y[t, b, f] = x[t, b, f] * scale where a random word is not below p * 2^32, else x[t, b, f] * 0,
 // four features a thread, to which one call of Philox gives a word each
 
-// len: fours of features in all. batch: B. cols: F. below: the least word that keeps its element.
-struct Params { len: u32, batch: u32, cols: u32, below: u32, scale: f32, key_0: u32, key_1: u32 }
+// len: fours of features in all. batch: B. cols: F. below: the least word that keeps its element. start: timesteps
+// of the window before the first of x.
+struct Params { len: u32, batch: u32, cols: u32, below: u32, scale: f32, key_0: u32, key_1: u32, start: u32 }
 var<immediate> p: Params;
 
 // philox(counter, key) gives 128 random bits.
@@ -23,7 +24,7 @@ fn dropout(
     let quads = (p.cols + 3u) / 4u;
     let row = i / quads;
     let quad = i % quads;
-    let place = row / p.batch * quads + quad;
+    let place = (p.start + row / p.batch) * quads + quad;
     let words = philox(vec4<u32>(place, at[2] + row % p.batch, at[0], at[1]), vec2<u32>(p.key_0, p.key_1));
     // Multiplied, not chosen, so that a NaN is not hidden.
     let factors = select(vec4<f32>(0.0), vec4<f32>(p.scale), words >= vec4<u32>(p.below));

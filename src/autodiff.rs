@@ -50,24 +50,25 @@ impl Emit for Once<'_> {
 /// Gradients that are plainly the same are one value. `loss` has one element. Nodes that only serve inputs
 /// no one asks the gradient of are left out.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Vec<Option<ValueId>> {
-    differentiate_scaled(graph, loss, None, wanted)
+    graph.turn_back();
+    let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
+    let seed = graph.emit(one.into(), &[])[0];
+    differentiate_from(graph, 0, &[(loss, seed)], wanted)
 }
 
-/// The same with all of them multiplied by `scale` f32\[1\], which lies in memory when the program begins.
-pub fn differentiate_scaled(
+/// The same of a part of the program, its nodes from position `first` on, where the loss's gradient is known
+/// for several values: pairs of a value and its gradient.
+pub fn differentiate_from(
     graph: &mut Graph,
-    loss: ValueId,
-    scale: Option<ValueId>,
+    first: usize,
+    known: &[(ValueId, ValueId)],
     wanted: &[ValueId],
 ) -> Vec<Option<ValueId>> {
-    let forward: Vec<NodeId> = graph.current_nodes().to_vec();
-    let active = reached_from(graph, &forward, wanted);
     graph.turn_back();
-    let seed = scale.unwrap_or_else(|| {
-        let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
-        graph.emit(one.into(), &[])[0]
-    });
-    let mut gradients = HashMap::from([(loss, seed)]);
+    let forward: Vec<NodeId> = graph.current_nodes()[first..].to_vec();
+    let behind = graph.current_nodes().len();
+    let active = reached_from(graph, &forward, wanted);
+    let mut gradients: HashMap<ValueId, ValueId> = known.iter().copied().collect();
     for &id in forward.iter().rev() {
         let node = graph[id].clone();
         let outputs: Vec<_> = node.site.outputs.iter().map(|o| gradients.get(o).copied()).collect();
@@ -76,7 +77,7 @@ pub fn differentiate_scaled(
             continue;
         }
         graph.set_label(node.label.clone());
-        let parts = node.op.rule().gradient(&node.site, &slope, &mut Once { graph, first: forward.len() });
+        let parts = node.op.rule().gradient(&node.site, &slope, &mut Once { graph, first: behind });
         for ((&input, part), wanted) in node.site.inputs.iter().zip(parts).zip(slope.wanted) {
             let Some(part) = part.filter(|_| wanted) else { continue };
             let sum = match gradients.get(&input) {

@@ -1,5 +1,7 @@
 //! Something that can run a plan: the device, or the host as an oracle for tests.
 
+use serde::Serialize;
+
 use crate::ids::SlotId;
 use crate::plan::Plan;
 
@@ -8,12 +10,16 @@ use crate::plan::Plan;
 #[non_exhaustive]
 pub enum EngineError {
     /// The device could not give memory that the plan counts on.
-    #[error("the device refused {bytes} bytes for the {what}: {reason}; nothing of the run is left on it")]
+    #[error(
+        "the device refused {bytes} bytes for the {what}, having given {given}: {reason}; nothing of the run is left on it"
+    )]
     OutOfMemory {
         /// Size of the buffer.
         bytes: u64,
         /// What it was for.
         what: &'static str,
+        /// Bytes that it had given the plan before.
+        given: u64,
         /// The driver's words.
         reason: String,
     },
@@ -38,6 +44,16 @@ pub struct Held {
     pub bytes: u64,
     /// How many there are.
     pub buffers: u64,
+}
+
+/// What a device's allocator has given out, as its own report tells; for all that runs on the device, wgpu's own
+/// buffers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Drawn {
+    /// Bytes handed out, rounded and padded.
+    pub allocated_bytes: u64,
+    /// Bytes taken from the driver for these.
+    pub reserved_bytes: u64,
 }
 
 /// Looks at what a step's access has written, and says whether to go on.
@@ -81,4 +97,9 @@ pub trait Engine {
 
     /// What the device holds for this plan, by its own counters; `None` where it has none.
     fn held(&self) -> Option<Held>;
+
+    /// What the device's allocator has given out for all that runs on it; `None` where it makes no report.
+    fn reserved(&self) -> Option<Drawn> {
+        None
+    }
 }

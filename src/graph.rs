@@ -10,10 +10,13 @@
 //! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
 //! ```
 
+mod early;
+mod emit;
 mod pieces;
 mod repeat;
 mod sharing;
 
+use std::collections::{HashMap, HashSet};
 use std::ops::{Index, Range};
 
 use crate::ids::{NodeId, SlotId, ValueId};
@@ -83,10 +86,21 @@ pub struct Slot {
     pub bytes: u64,
     /// How many there are: one, or one for each micro-step of a step.
     pub copies: u32,
-    /// The slot the host works this one's content out from, and how.
-    pub derived: Option<(SlotId, Derivation)>,
+    /// What the host works this one's content out from, and how.
+    pub derived: Option<Derived>,
     /// The tensors in it, if it holds several.
     pub parts: Vec<Part>,
+}
+
+/// How the host works out what a slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// The slot of what it is worked out from.
+    pub from: SlotId,
+    /// Which elements of that.
+    pub elements: Range<usize>,
+    /// How.
+    pub how: Derivation,
 }
 
 /// A tensor within a slot.
@@ -101,7 +115,7 @@ pub struct Part {
 }
 
 /// Where in a slot a value lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Home {
     /// The slot.
     pub slot: SlotId,
@@ -142,8 +156,22 @@ pub struct Program {
     pub name: &'static str,
     /// Its nodes in running order.
     pub nodes: Vec<NodeId>,
+    /// The first node of differentiation, the first that goes forward again after it, and so on in turn; none
+    /// where nothing is learnt.
+    pub turns: Vec<NodeId>,
+}
+
+impl Program {
     /// Its first node of differentiation; none where nothing is learnt.
-    pub backward: Option<NodeId>,
+    pub fn backward(&self) -> Option<NodeId> {
+        self.turns.first().copied()
+    }
+
+    /// Whether `node`, one of its own, is part of differentiation. What is added when a program is written, such
+    /// as a copy, counts as what was written last.
+    pub fn is_backward(&self, node: NodeId) -> bool {
+        self.turns.iter().filter(|first| **first <= node).count() % 2 == 1
+    }
 }
 
 /// Far above what any device holds, and far below where sums of sizes would overflow.
@@ -157,19 +185,35 @@ pub struct Graph {
     slots: Vec<Slot>,
     programs: Vec<Program>,
     label: String,
+    /// What the program being written has read.
+    read: HashSet<ValueId>,
+    /// What it has last stored in each place.
+    stored: HashMap<Home, ValueId>,
 }
 
 impl Graph {
     /// Starts a program; nodes added from now on belong to it.
     pub fn begin(&mut self, name: &'static str) {
-        self.programs.push(Program { name, nodes: Vec::new(), backward: None });
+        self.programs.push(Program { name, nodes: Vec::new(), turns: Vec::new() });
+        self.read.clear();
+        self.stored.clear();
     }
 
-    /// Nodes added from now on are the backward pass of the program being written.
+    /// Nodes added from now on are differentiation, in the program being written.
     pub fn turn_back(&mut self) {
+        self.turn(0);
+    }
+
+    /// Nodes added from now on go forward again, in the program being written.
+    pub fn turn_forth(&mut self) {
+        self.turn(1);
+    }
+
+    /// Adds a turn where there are as many as `even` or uneven.
+    fn turn(&mut self, odd: usize) {
         let next = NodeId::at(self.nodes.len());
-        if let Some(program) = self.programs.last_mut() {
-            program.backward = program.backward.or(Some(next));
+        if let Some(program) = self.programs.last_mut().filter(|p| p.turns.len() % 2 == odd) {
+            program.turns.push(next);
         }
     }
 
@@ -241,6 +285,7 @@ impl Graph {
                 ValueId::at(self.values.len() - 1)
             })
             .collect();
+        self.read.extend(inputs);
         let site = Site { inputs: inputs.to_vec(), outputs: outputs.clone() };
         self.nodes.push(Node { op, site, label: self.label.clone() });
         self.programs.last_mut().expect("`begin` comes before the first op").nodes.push(node);
@@ -261,21 +306,17 @@ impl Graph {
         let stored = &mut self.values[value.index()];
         stored.home = Some(Home { slot, offset });
         stored.role = role;
+        self.stored.insert(Home { slot, offset }, value);
         value
     }
 
     /// Adds `value` to what `slot` holds, within the op that makes it where that op can and no
     /// other reads the value.
     pub fn accumulate(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
-        let home = Home { slot, offset };
-        if let Some(stored) = self.stored_in(home) {
-            let sum = self.emit(Binary::Add.into(), &[value, stored])[0];
-            return self.store(sum, slot, offset);
-        }
-        let ty = self[value].ty.clone();
-        let label = self[value].label.clone();
-        let old = self.content(slot, offset, ty, label);
-        let read = self.current_nodes().iter().any(|n| self[*n].site.inputs.contains(&value));
+        let (ty, label) = (self[value].ty.clone(), self[value].label.clone());
+        let stored = self.stored.get(&Home { slot, offset }).copied();
+        let old = stored.unwrap_or_else(|| self.content(slot, offset, ty, label));
+        let read = self.read.contains(&value);
         if let Some((node, 0)) = self[value].producer
             && self[value].home.is_none()
             && !read
@@ -284,6 +325,7 @@ impl Graph {
             let node = &mut self.nodes[node.index()];
             node.op = op;
             node.site.inputs.push(old);
+            self.read.insert(old);
             return self.store(value, slot, offset);
         }
         let sum = self.emit(Binary::Add.into(), &[value, old])[0];
@@ -293,17 +335,10 @@ impl Graph {
     /// The same for a value that is needed elsewhere as it is, be it by a node that is yet to come.
     pub fn accumulate_apart(&mut self, value: ValueId, slot: SlotId, offset: u64) -> ValueId {
         let (ty, label) = (self[value].ty.clone(), self[value].label.clone());
-        let stored = self.stored_in(Home { slot, offset });
+        let stored = self.stored.get(&Home { slot, offset }).copied();
         let old = stored.unwrap_or_else(|| self.content(slot, offset, ty, label));
         let sum = self.emit(Binary::Add.into(), &[value, old])[0];
         self.store(sum, slot, offset)
-    }
-
-    /// What the program being written has last stored in `home`.
-    fn stored_in(&self, home: Home) -> Option<ValueId> {
-        let nodes = self.current_nodes().iter().rev();
-        let mut made = nodes.flat_map(|n| self[*n].site.outputs.iter().copied());
-        made.find(|v| self[*v].home == Some(home))
     }
 
     /// Every program, in the order they were begun.
@@ -360,41 +395,5 @@ impl Index<SlotId> for Graph {
     type Output = Slot;
     fn index(&self, id: SlotId) -> &Slot {
         &self.slots[id.index()]
-    }
-}
-
-impl Emit for Graph {
-    fn emit(&mut self, op: Op, inputs: &[ValueId]) -> Vec<ValueId> {
-        self.apply(op, inputs).expect("a gradient rule emits ops that fit")
-    }
-
-    fn type_of(&self, value: ValueId) -> &TensorType {
-        &self[value].ty
-    }
-
-    fn made_by(&self, value: ValueId) -> Option<&Op> {
-        self[value].producer.map(|(node, _)| &self[node].op)
-    }
-
-    fn refit(&mut self, made: ValueId, op: Op, at: usize, input: ValueId) {
-        let (node, _) = self[made].producer.expect("what is refitted was made");
-        let node = &mut self.nodes[node.index()];
-        node.op = op;
-        node.site.inputs.insert(at, input);
-    }
-
-    fn derive(&mut self, from: ValueId, how: Derivation) -> ValueId {
-        let home = self[from].home.expect("only what the host supplies can be worked out by the host");
-        let ids_bytes = self[from].ty.len();
-        let ty = how.output(crate::ops::clamp(ids_bytes));
-        let known = self.slot_ids().find(|&s| self[s].derived == Some((home.slot, how)));
-        let slot = known.unwrap_or_else(|| {
-            let name = format!("{} ({how:?})", self[from].label);
-            let slot = self.slot(name, Role::Input, ty.bytes(), 1);
-            self.slots[slot.index()].derived = Some((home.slot, how));
-            slot
-        });
-        let label = self[slot].name.clone();
-        self.content(slot, 0, ty, label)
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::check::Violation;
 use crate::plan::report::PeakTenant;
 
 /// A setting under which the same model would fit, found by planning it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
     /// Rows of one update.
     pub batch: u32,
@@ -17,16 +17,24 @@ pub struct Alternative {
     pub window: u32,
     /// Micro-steps an update is split into.
     pub accumulate: u32,
+    /// Timesteps of the segments that a window is worked out in; none where it is worked out as a whole.
+    pub segment: Option<u32>,
+    /// States between segments that are kept; none where all are.
+    pub segment_states: Option<u32>,
+    /// Whether gradients are released as soon as the optimizer has used them.
+    pub release_gradients: bool,
     /// Whether what lies between dispatches is in halves.
     pub halves: bool,
     /// What it would take.
     pub planned_bytes: u64,
+    /// What an update is estimated to take, beside what the run as described would.
+    pub times_longer: f64,
     /// What it changes, in a few words.
     pub change: String,
 }
 
 /// Why a plan was turned down before anything was allocated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Refusal {
     /// What the plan needs.
     pub planned_bytes: u64,
@@ -36,6 +44,40 @@ pub struct Refusal {
     pub tenants: Vec<PeakTenant>,
     /// What would fit; empty if not even one row of the shortest window does.
     pub alternatives: Vec<Alternative>,
+    /// The least that the model could take, where nothing fits.
+    pub least: Option<Least>,
+}
+
+/// The smallest plan of a model, one row in the shortest window there may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Least {
+    /// What it takes.
+    pub planned_bytes: u64,
+    /// The largest five of what is alive in it when the most is.
+    pub tenants: Vec<PeakTenant>,
+    /// The layer that holds the most of it, with its parameters, their gradients and what the optimizer remembers.
+    pub layer: String,
+    /// Bytes of those.
+    pub layer_bytes: u64,
+}
+
+impl Alternative {
+    /// The lines to change in a run file, table by table.
+    fn lines(&self) -> String {
+        let mut train = vec![format!("batch = {}", self.batch)];
+        if self.window > 1 {
+            train.push(format!("window = {}", self.window));
+        }
+        train.push(format!("accumulate = {}", self.accumulate));
+        if self.halves {
+            train.push("storage = \"f16\"".into());
+        }
+        let mut budget: Vec<String> = self.segment.iter().map(|n| format!("segment = {n}")).collect();
+        budget.extend(self.segment_states.iter().map(|n| format!("segment_states = {n}")));
+        budget.extend(self.release_gradients.then(|| "release_gradients = true".to_string()));
+        let train = format!("[train] {}", train.join(", "));
+        if budget.is_empty() { train } else { format!("{train} [budget] {}", budget.join(", ")) }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -49,21 +91,27 @@ impl fmt::Display for Refusal {
             writeln!(f, "  {:>9}  {}", Bytes(tenant.bytes).to_string(), tenant.name)?;
         }
         if self.alternatives.is_empty() {
-            return write!(
+            write!(
                 f,
                 "Not even one row would fit, in the shortest window there may be: only a smaller model or a larger \
                  limit will do."
-            );
+            )?;
+            let Some(Least { planned_bytes, tenants, layer, layer_bytes }) = &self.least else { return Ok(()) };
+            let (all, most) = (Bytes(*planned_bytes), Bytes(*layer_bytes));
+            write!(f, "\nThe least this model takes is {all}, of which the layer `{layer}` holds {most}:")?;
+            for tenant in tenants {
+                write!(f, "\n  {:>9}  {}", Bytes(tenant.bytes).to_string(), tenant.name)?;
+            }
+            return Ok(());
         }
-        write!(f, "What would fit, each planned:")?;
+        write!(f, "What would fit, each planned, as lines of the run file:")?;
         for a in &self.alternatives {
             let (needs, change) = (Bytes(a.planned_bytes).to_string(), &a.change);
-            let storage = if a.halves { ", storage = \"f16\"" } else { "" };
-            write!(
-                f,
-                "\n  batch = {}, window = {}, accumulate = {}{storage}  ({needs}; {change})",
-                a.batch, a.window, a.accumulate
-            )?;
+            let time = match a.times_longer {
+                times if times > 1.005 => format!("; about {times:.2} times the time of an update"),
+                _ => String::new(),
+            };
+            write!(f, "\n  {}\n      {needs}: {change}{time}", a.lines())?;
         }
         Ok(())
     }

@@ -75,13 +75,22 @@ impl Schedule {
 
 /// Lowers every node that something depends on.
 pub fn schedule(graph: &Graph, target: &Target) -> Schedule {
+    lowered(graph, target, true)
+}
+
+/// The same with a copy for every view, which tells what views save.
+pub(crate) fn schedule_of_copies(graph: &Graph, target: &Target) -> Schedule {
+    lowered(graph, target, false)
+}
+
+fn lowered(graph: &Graph, target: &Target, views: bool) -> Schedule {
     let mut all = Schedule::default();
     for program in graph.programs() {
         let needed = needed(graph, &program.nodes);
         let read: HashSet<ValueId> = needed.iter().flat_map(|&n| graph[n].site.inputs.clone()).collect();
         let start = all.steps.len();
         for &node in &needed {
-            match view(graph, target, node, &all) {
+            match view(graph, target, node, &all).filter(|_| views) {
                 Some((view, base)) => drop(all.views.insert(view, base)),
                 None => lower(graph, target, node, &read, &mut all),
             }

@@ -47,6 +47,54 @@ pub struct Limits {
     pub max_immediate_size: u32,
 }
 
+/// Which of a device's memories a kind of buffer is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryKind {
+    /// The memory type, as the driver numbers them; buffers of one type share blocks.
+    pub memory_type: u32,
+    /// Whether the host can see it, for which blocks are smaller.
+    pub host_visible: bool,
+}
+
+/// How a driver wants buffers placed: what decides how much memory is taken from it for a plan
+/// ([`Plan::reserved`](crate::plan::Plan::reserved)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BufferMemory {
+    /// Where buffers go that only the device touches.
+    pub device: MemoryKind,
+    /// Where those go that the host writes.
+    pub upload: MemoryKind,
+    /// Where those go that the host reads.
+    pub readback: MemoryKind,
+    /// Every buffer starts at a multiple of this many bytes.
+    pub align: u64,
+    /// The same for those of uniforms, of which wgpu has one.
+    pub uniform_align: u64,
+    /// Every buffer is given a multiple of this many bytes.
+    pub size_align: u64,
+}
+
+impl BufferMemory {
+    /// Refuses numbers no driver can have told.
+    fn check(&self) -> Result<(), String> {
+        for (name, align) in
+            [("align", self.align), ("uniform_align", self.uniform_align), ("size_align", self.size_align)]
+        {
+            if !align.is_power_of_two() || align > 1 << 20 {
+                return Err(format!("buffer_memory.{name} is {align} and must be a power of two of at most 1048576"));
+            }
+        }
+        for (a, b) in [(self.device, self.upload), (self.device, self.readback), (self.upload, self.readback)] {
+            if a.memory_type == b.memory_type && a.host_visible != b.host_visible {
+                return Err(format!("buffer_memory has memory type {} both host_visible and not", a.memory_type));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A device as the planner sees it. A profile file is this, in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -73,6 +121,9 @@ pub struct Target {
     /// Bytes of memory the device offers, where it is known.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// How the driver wants buffers placed, where it is known; only a device that was opened tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer_memory: Option<BufferMemory>,
     /// The limits that can refuse a plan.
     pub limits: Limits,
 }
@@ -98,12 +149,23 @@ pub enum ProfileError {
     },
 }
 
-/// Profiles that ship with the crate, by name.
-const SHIPPED: [(&str, &str); 4] = [
+/// Profiles that ship with the crate, by name. Each says in `sources` where its figures are from.
+const SHIPPED: [(&str, &str); 15] = [
     ("webgpu-default", include_str!("../profiles/webgpu-default.json")),
     ("lavapipe", include_str!("../profiles/lavapipe.json")),
     ("lavapipe-gl", include_str!("../profiles/lavapipe-gl.json")),
     ("swiftshader", include_str!("../profiles/swiftshader.json")),
+    ("radv-rx6700xt", include_str!("../profiles/radv-rx6700xt.json")),
+    ("radv-steam-deck", include_str!("../profiles/radv-steam-deck.json")),
+    ("anv-arc-a770", include_str!("../profiles/anv-arc-a770.json")),
+    ("anv-iris-xe", include_str!("../profiles/anv-iris-xe.json")),
+    ("nvk-rtx3060", include_str!("../profiles/nvk-rtx3060.json")),
+    ("honeykrisp-m1", include_str!("../profiles/honeykrisp-m1.json")),
+    ("turnip-adreno660", include_str!("../profiles/turnip-adreno660.json")),
+    ("v3dv-pi4", include_str!("../profiles/v3dv-pi4.json")),
+    ("v3dv-pi5", include_str!("../profiles/v3dv-pi5.json")),
+    ("metal-m1-max", include_str!("../profiles/metal-m1-max.json")),
+    ("dx12-tier3", include_str!("../profiles/dx12-tier3.json")),
 ];
 
 impl Target {
@@ -148,6 +210,7 @@ impl Target {
                 "min_storage_buffer_offset_alignment is {align} and must be a power of two from 4 to 256"
             ));
         }
+        self.buffer_memory.map_or(Ok(()), |memory| memory.check())?;
         let positive = [
             ("max_buffer_size", self.limits.max_buffer_size),
             ("max_storage_buffer_binding_size", self.limits.max_storage_buffer_binding_size),
@@ -193,11 +256,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_profile_can_be_read() {
-        for name in Target::shipped() {
+    fn every_shipped_profile_can_be_read_and_says_where_its_figures_are_from() {
+        for (name, text) in SHIPPED {
             let target = Target::profile(name).unwrap();
-            assert!(target.align() >= 4, "{name}");
+            assert!(target.align() >= 32, "{name}: wgpu lets no binding begin nearer");
+            assert!(target.limits.max_storage_buffer_binding_size <= target.limits.max_buffer_size, "{name}");
+            let json: serde_json::Value = serde_json::from_str(text).unwrap();
+            let sources = json["sources"].as_array().unwrap_or_else(|| panic!("{name} states no sources"));
+            assert!(sources.iter().all(|s| s.as_str().is_some_and(|s| s.len() > 20)) && sources.len() >= 2, "{name}");
         }
+    }
+
+    #[test]
+    fn every_profile_there_is_a_file_of_is_shipped() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.filter_map(|f| f.strip_suffix(".json").map(String::from)).collect();
+        let mut shipped: Vec<_> = Target::shipped().map(String::from).collect();
+        files.sort();
+        shipped.sort();
+        assert_eq!(files, shipped);
     }
 
     #[test]
@@ -219,5 +297,19 @@ mod tests {
         let odd = Target::from_json(&text, "x.json").unwrap_err().to_string();
         assert!(odd.contains("power of two"), "{odd}");
         assert!(Target::from_json("[]", "x.json").unwrap_err().to_string().contains("empty"));
+    }
+
+    #[test]
+    fn what_no_driver_tells_of_its_memory_is_refused() {
+        let told = |change: &dyn Fn(&mut BufferMemory)| {
+            let mut target = Target::profile("lavapipe").unwrap();
+            change(target.buffer_memory.as_mut().unwrap());
+            target.checked().map_or_else(|reason| reason, |_| "nothing".into())
+        };
+        assert_eq!(told(&|_| ()), "nothing");
+        assert!(told(&|memory| memory.align = 0).contains("buffer_memory.align is 0"));
+        assert!(told(&|memory| memory.size_align = 48).contains("buffer_memory.size_align is 48"));
+        assert!(told(&|memory| memory.uniform_align = 1 << 21).contains("at most 1048576"));
+        assert!(told(&|memory| memory.readback.host_visible = false).contains("memory type 0 both"));
     }
 }

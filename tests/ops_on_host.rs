@@ -68,10 +68,10 @@ fn check(specimen: &Specimen) {
 fn derive_inputs(graph: &Graph, given: &mut HashMap<ValueId, Vec<f64>>) {
     for value in graph.value_ids() {
         let Some(home) = graph[value].home else { continue };
-        let Some((from, how)) = graph[home.slot].derived else { continue };
-        let source = graph.value_ids().find(|v| graph[*v].home.is_some_and(|h| h.slot == from)).unwrap();
+        let Some(derived) = &graph[home.slot].derived else { continue };
+        let source = graph.value_ids().find(|v| graph[*v].home.is_some_and(|h| h.slot == derived.from)).unwrap();
         let ids: Vec<u32> = given[&source].iter().map(|&x| x as u32).collect();
-        given.insert(value, how.compute(&ids).into_iter().map(f64::from).collect());
+        given.insert(value, derived.how.compute(&ids[derived.elements.clone()]).into_iter().map(f64::from).collect());
     }
 }
 

@@ -148,8 +148,9 @@ fn losses_on_host(plan: Plan) -> Vec<f32> {
     for slot in &handles.fields {
         host.upload(*slot, 0, 0, bytemuck::cast_slice(&ids)).unwrap();
     }
-    for (_, into, how) in &handles.derived {
-        host.upload(*into, 0, 0, bytemuck::cast_slice(&how.compute(&ids))).unwrap();
+    for (into, derived) in &handles.derived {
+        let numbers = derived.how.compute(&ids[derived.elements.clone()]);
+        host.upload(*into, 0, 0, bytemuck::cast_slice(&numbers)).unwrap();
     }
     host.upload(handles.loss_scale, 0, 0, &(1.0f32 / 21.0).to_le_bytes()).unwrap();
     host.upload(handles.scalars, 0, 0, bytemuck::cast_slice(&[0.1f32, 1.0, 1.0, 0.9, 0.0, 0.0, 0.0, 0.0])).unwrap();

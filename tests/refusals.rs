@@ -4,7 +4,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::error::{Error, ErrorKind};
 use plimsoll::nn::Model;
 use plimsoll::target::{Limits, Target};
-use plimsoll::training::{Network, Planned, Storage, Task, Training};
+use plimsoll::training::{Network, Planned, Segments, Storage, Task, Training, Way};
 
 fn target(change: impl Fn(&mut Limits)) -> Target {
     let mut target = Target::profile("lavapipe").unwrap();
@@ -157,8 +157,18 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
         let t = Training { batch, window, accumulate, ..training.clone() };
         t.plan(target).unwrap().fits()
     };
-    let (mut batches, mut windows, mut splits, mut halves) = (0, 0, 0, 0);
+    let (mut batches, mut windows, mut same, mut halves) = (0, 0, Vec::new(), 0);
     for a in &refusal.alternatives {
+        let segments = a.segment.map(|timesteps| Segments { timesteps, states: a.segment_states });
+        let way = Way { accumulate: a.accumulate, segments, release_gradients: a.release_gradients };
+        if way != training.way() && (a.batch, a.window, a.halves) == (training.batch, training.window, false) {
+            let planned = training.in_way(way).plan(target).unwrap();
+            assert!(planned.fits() && planned.plan.planned_bytes() == a.planned_bytes, "{a:?}");
+            let cut = segments.map_or(String::new(), |s| format!("[budget] segment = {}", s.timesteps));
+            assert!(refusal.to_string().contains(&cut), "{refusal}");
+            same.push((a.times_longer, way));
+            continue;
+        }
         if a.halves {
             assert_eq!((a.batch, a.window, a.accumulate), (training.batch, training.window, training.accumulate));
             let same = training.clone().storage(Storage::F16).plan(target).unwrap();
@@ -179,11 +189,15 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
                 assert!(!fits(a.batch, a.window + 1, a.accumulate), "{a:?} is not the largest window");
                 windows += 1;
             }
-            (true, true, false) => splits += 1,
             _ => panic!("{a:?} changes more than one thing though one would do"),
         }
     }
-    assert_eq!((batches, windows, splits, halves), (1, 1, 1, wanted_halves), "{refusal}");
+    assert_eq!((batches, windows, halves), (1, 1, wanted_halves), "{refusal}");
+    // The fastest first, which is what a bargain takes; some by micro-steps alone, some by segments alone.
+    assert!(same.len() >= 2 && same.is_sorted_by(|a, b| a.0 <= b.0), "{refusal}");
+    assert!(same.iter().any(|(_, way)| way.segments.is_none()), "{refusal}");
+    assert!(same.iter().any(|(_, way)| way.accumulate == training.accumulate), "{refusal}");
+    assert_eq!(training.bargain(target).unwrap().training.way(), same[0].1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use plimsoll::device::DeviceEngine;
 use plimsoll::engine::Engine;
-use plimsoll::graph::{Graph, Role};
+use plimsoll::graph::{Derived, Graph, Role};
 use plimsoll::ids::{SlotId, ValueId};
 use plimsoll::plan::Staging;
 use plimsoll::random::{Purpose, Stream};
@@ -53,11 +53,11 @@ impl Program {
         for (from, data) in &self.inputs {
             engine.upload(*from, 0, 0, data.bytes()).expect("inputs can be uploaded");
             let graph = &engine.plan().graph;
-            let all = graph.slot_ids().filter_map(|slot| Some((slot, graph[slot].derived?)));
-            let derived: Vec<_> = all.filter(|(_, (of, _))| of == from).collect();
-            for (slot, (_, how)) in derived {
+            let all = graph.slot_ids().filter_map(|slot| Some((slot, graph[slot].derived.clone()?)));
+            let derived: Vec<_> = all.filter(|(_, derived)| derived.from == *from).collect();
+            for (slot, Derived { elements, how, .. }) in derived {
                 let Data::U32(ids) = data else { panic!("only from ids is anything worked out") };
-                let numbers = how.compute(ids);
+                let numbers = how.compute(&ids[elements]);
                 engine.upload(slot, 0, 0, bytemuck::cast_slice(&numbers)).expect("inputs can be uploaded");
             }
         }

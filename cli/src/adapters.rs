@@ -15,7 +15,7 @@ use crate::table::{draw, titled};
 #[derive(Serialize)]
 struct Profile<'a> {
     #[serde(flatten)]
-    target: &'a Target,
+    target: Target,
     unfit: Option<&'a str>,
     /// What it was measured to reach just now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,7 @@ struct Profile<'a> {
 
 impl<'a> Profile<'a> {
     fn new(adapter: &'a Adapter, probed: Option<&'a Probed>) -> Self {
-        Self { target: &adapter.target, unfit: adapter.unfit.as_deref(), probed }
+        Self { target: adapter.profile(), unfit: adapter.unfit.as_deref(), probed }
     }
 }
 

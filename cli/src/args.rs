@@ -1,5 +1,7 @@
 //! What can be asked on the command line.
 
+mod plan;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 
 use crate::estimate::ProbeArgs;
+pub(crate) use plan::{DiffArgs, FitArgs, PlanArgs, PlanCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +63,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Adapters(AdaptersArgs),
     Plan(PlanArgs),
+    Fit(FitArgs),
     Pack(PackArgs),
     Bench(BenchArgs),
     Train(TrainArgs),
@@ -91,68 +95,6 @@ pub(crate) struct AdaptersArgs {
     /// Print a JSON array, which serves as a device profile
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Shows what a run would take, to the byte, without running it.
-///
-/// The dry run: plans the run for a device that need not be here and says where every byte goes:
-/// by role, by layer, at the peak, beside the least that any placement could take. Ends with FITS,
-/// or with REFUSED, every limit exceeded, and what would fit. Needs no GPU and no driver.
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = SHORT, after_long_help = format!("\
-Examples:
-  plimsoll plan
-  plimsoll plan run.toml --memory 64MiB
-  plimsoll plan run.toml --profile lavapipe
-  plimsoll plan run.toml --profile here.json --json
-  plimsoll plan run.toml --svg plan.svg
-  plimsoll plan --json > before.json
-  plimsoll plan diff before.json after.json
-
-Profiles that ship with Plimsoll: {}.
-A FILE is such a profile, or what `plimsoll adapters --json` printed, of which the first adapter
-counts.
-
-{RUN_FILE}
-{}
-{EXIT_CODES}", shipped(), indented(Config::DEFAULT_FILE)))]
-pub(crate) struct PlanArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<PlanCommand>,
-    /// The run file; left out: the built-in default run
-    #[arg(value_name = "RUN.TOML")]
-    pub(crate) run: Option<PathBuf>,
-    /// Memory the plan may take, such as 64MiB; overrides `[budget] memory`. In CI, a gate: what takes more exits with 3
-    #[arg(long, visible_alias = "budget", value_name = "SIZE")]
-    pub(crate) memory: Option<Bytes>,
-    /// The device to plan for: a shipped profile by name, or a FILE
-    #[arg(long, value_name = "NAME|FILE", default_value = "webgpu-default")]
-    pub(crate) profile: String,
-    /// Print the plan as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Also draw the plan: memory over the steps, every value where it lies
-    #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum PlanCommand {
-    Diff(DiffArgs),
-}
-
-/// Shows what sets two plans apart: by role, by layer, at the peak.
-///
-/// Reads what `plimsoll plan --json` printed for each.
-#[derive(Args)]
-pub(crate) struct DiffArgs {
-    /// The plan to compare with
-    #[arg(value_name = "BEFORE.json")]
-    pub(crate) before: PathBuf,
-    /// The plan to be compared
-    #[arg(value_name = "AFTER.json")]
-    pub(crate) after: PathBuf,
 }
 
 /// Packs buffers of known lifetimes into as little memory as it finds.
@@ -273,7 +215,8 @@ What is in the folder:
                      `evaluate_every`: step, validation_loss, validation_accuracy
   events.out.*       the same for TensorBoard: `tensorboard --logdir DIR`
   plan.json          what was planned, as `plimsoll plan --json` prints it
-  summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, steps,
+  summary.json       adapter, planned_bytes, allocated_bytes, allocations_after_first_step, driver
+                     (what it was to reserve and what it did, `expected` and `measured`), steps,
                      train_loss (mean of the last 50 steps), validation_loss, test_loss and their
                      accuracies, unigram_entropy, bigram_entropy, seconds, cpu_seconds,
                      tokens_per_second
@@ -382,10 +325,6 @@ pub(crate) struct ConfigArgs {
     /// Print the file of the default run instead
     #[arg(long)]
     pub(crate) default: bool,
-}
-
-fn shipped() -> String {
-    plimsoll::target::Target::shipped().collect::<Vec<_>>().join(", ")
 }
 
 fn indented(text: &str) -> String {

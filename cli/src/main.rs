@@ -8,8 +8,11 @@ mod adapters;
 mod args;
 mod bench;
 mod diff;
+mod driver;
 mod environment;
 mod estimate;
+mod explain;
+mod fit;
 mod log;
 mod output;
 mod pack;
@@ -48,6 +51,7 @@ fn answer(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Adapters(args) => adapters::adapters(args),
         Command::Plan(args) => plan::plan(args),
+        Command::Fit(args) => fit::fit(args),
         Command::Pack(args) => pack::pack(args),
         Command::Bench(args) => bench::bench(args),
         Command::Train(args) => train::train(args),

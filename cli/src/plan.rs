@@ -9,14 +9,19 @@ use plimsoll::graph::Role;
 use plimsoll::run::{self, AllowedBy, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
-use plimsoll::training::Planned;
+use plimsoll::training::{Bargain, Planned};
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
+use crate::driver::foretold;
 use crate::estimate::{step, time_if_known};
+use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
+use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
+/// Characters of a model's layers that are shown, about.
+const MOST_OF_A_MODEL: usize = 400;
 /// Tenants of the peak that are shown; the smaller ones are summed up.
 const SHOWN_TENANTS: usize = 8;
 
@@ -30,23 +35,34 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let report = time_if_known(report(&run, &planned)?, &planned);
+    let mut report = time_if_known(report(&run, &planned)?, &planned);
+    if args.explain || args.json || args.html.is_some() {
+        report = report.with_savings(&planned)?;
+    }
     if let Some(file) = &args.svg {
-        let PlanReport { batch, window, outputs, .. } = report;
-        let title = format!("{}, batch {batch}, window {window}", model(&run.config, outputs));
-        write_atomically(file, planned.plan.svg(&title).as_bytes()).map_err(Error::from)?;
+        let PlanReport { batch, window, outputs, .. } = &report;
+        let title = format!("{}, batch {batch}, window {window}", shortened(&model(&run.config, *outputs), 80));
+        write_atomically(file, planned.plan.svg(&title, report.memory.map(|m| m.bytes)).as_bytes())
+            .map_err(Error::from)?;
+    }
+    if let Some(file) = &args.html {
+        write_page(file, &planned_page(&run, &planned, &report))?;
     }
     if args.json {
         say(&json(&report))?;
     } else {
-        let parts = [
+        let mut parts = vec![
             header(&run, &report, Some(step(&report))),
             roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
             programs(&report),
-            verdict(&report),
         ];
+        if args.explain {
+            parts.extend(explained(&report));
+        }
+        parts.extend(warnings(&report));
+        parts.push(verdict(&report));
         say(&parts.join("\n\n"))?;
     }
     if report.fits { Ok(()) } else { Err(Failure::Refused) }
@@ -75,7 +91,7 @@ pub(crate) fn config(file: Option<&Path>) -> Result<Config, Error> {
 }
 
 /// A profile that ships with the library, or one in a file.
-fn profile(name: &str) -> Result<Target, Error> {
+pub(crate) fn profile(name: &str) -> Result<Target, Error> {
     match Target::profile(name) {
         Err(ProfileError::Unknown { .. }) if Path::new(name).exists() => {
             let text = read_stream(Path::new(name), MOST_BYTES)?;
@@ -87,21 +103,48 @@ fn profile(name: &str) -> Result<Target, Error> {
 
 /// What is planned, and for what.
 pub(crate) fn header(run: &Run, report: &PlanReport, takes: Option<String>) -> String {
+    let rows = about(run, report).into_iter().chain(takes.map(|takes| ("time", takes)));
+    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// The same as names and what they stand for.
+pub(crate) fn about(run: &Run, report: &PlanReport) -> Vec<(&'static str, String)> {
     let Target { name, backend, .. } = &report.target;
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
+    let released = if report.release_gradients { ", each gradient released once it is used" } else { "" };
     let (kind, data) = data(run, report.vocabulary);
+    let layers = shortened(&model(&run.config, report.outputs), MOST_OF_A_MODEL);
     let rows = [
-        ("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters))),
-        (kind, data),
-        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(&run.config))),
-        ("disk", disk(run, report.disk.as_ref())),
-        ("host", report.host.as_ref().map_or_else(|| "not told".into(), host)),
-        ("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") }),
+        Some(("model", format!("{layers}; {} parameters", grouped(report.parameters)))),
+        Some((kind, data)),
+        Some(("step", format!("batch {batch}{time}{}{micro}{released}, {}", segments(report), optimizer(&run.config)))),
+        bargain(report).map(|is| ("bargain", is)),
+        Some(("disk", disk(run, report.disk.as_ref()))),
+        Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),
+        Some(("driver", foretold(report.reserved.as_ref()))),
+        Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
-    let rows = rows.into_iter().chain(takes.map(|takes| ("time", takes)));
-    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+    rows.into_iter().flatten().collect()
+}
+
+/// How a window is worked out in segments.
+fn segments(report: &PlanReport) -> String {
+    let Some(timesteps) = report.segment.filter(|&n| n < report.window) else { return String::new() };
+    let states = report.segment_states.map_or_else(String::new, |n| format!(", {n} states between them kept"));
+    format!(" in segments of {timesteps}{states}")
+}
+
+/// What a run that did not fit as described was turned into.
+fn bargain(report: &PlanReport) -> Option<String> {
+    let Bargain { asked_bytes, times_longer, .. } = report.bargain?;
+    let allowed = report.memory.map_or_else(String::new, |allowed| format!(" {}", Bytes(allowed.bytes)));
+    Some(format!(
+        "as described it takes {}, more than the{allowed} there are; this makes the same updates, up to the order of \
+         sums, in about {times_longer:.2} times the time",
+        Bytes(asked_bytes)
+    ))
 }
 
 /// What is held in the host's memory.
@@ -173,6 +216,16 @@ pub(crate) fn model(config: &Config, outputs: u32) -> String {
     config.layers.iter().map(|l| layer(&l.kind, outputs)).collect::<Vec<_>>().join(" > ")
 }
 
+/// A model in at most so many characters, and some more: one of a thousand layers has no room in a title.
+pub(crate) fn shortened(model: &str, most: usize) -> String {
+    if model.chars().count() <= most {
+        return model.to_string();
+    }
+    let begins: String = model.chars().take(most).collect();
+    let whole = begins.rsplit_once(" > ").map_or(&begins[..], |(whole, _)| whole);
+    format!("{whole} > ... ({} layers)", grouped(model.matches(" > ").count() as u64 + 1))
+}
+
 fn layer(kind: &LayerKind, outputs: u32) -> String {
     let name = kind.type_name();
     match kind {
@@ -237,7 +290,12 @@ fn layers(report: &PlanReport) -> String {
     let row = |l: &plimsoll::plan::report::LayerBytes| {
         let bytes = [l.parameters, l.gradients, l.optimizer_state, l.carried_state, l.activations, l.kept];
         let shown = bytes.map(|b| if b == 0 { "-".to_string() } else { Bytes(b).to_string() });
-        let slots = if l.kept == 0 { "-".to_string() } else { format!("{:.1}", l.kept as f64 / l.output as f64) };
+        // A segment's output is no window's.
+        let slots = if l.kept == 0 || report.segment.is_some() {
+            "-".to_string()
+        } else {
+            format!("{:.1}", l.kept as f64 / l.output as f64)
+        };
         std::iter::once(l.layer.clone()).chain(shown).chain([slots]).collect()
     };
     let titles = [
@@ -279,11 +337,15 @@ fn programs(report: &PlanReport) -> String {
             0 => "-".to_string(),
             runs => format!("{runs} x"),
         };
-        vec![program.name.to_string(), program.dispatches.to_string(), runs, skyline(&program.alive_bytes, most)]
+        let alive = [Bytes(program.peak_bytes).to_string(), skyline(&program.alive_bytes, most)];
+        [program.name.to_string(), program.dispatches.to_string(), runs].into_iter().chain(alive).collect()
     });
-    let table =
-        draw(&["program", ">dispatches", ">a step", "activations alive, from its first dispatch to its last"], rows);
-    format!("{table}\nA step of training is {} dispatches.", grouped(report.dispatches_per_step))
+    let alive = "activations alive, from its first dispatch to its last";
+    let table = draw(&["program", ">dispatches", ">a step", ">at most", alive], rows);
+    let all = grouped(report.dispatches_per_step);
+    format!(
+        "{table}\nA step of training is {all} dispatches. Weights and checkpoints travel through the staging alone."
+    )
 }
 
 /// Heights as a line of blocks, 50 at most, each the highest of what it stands for.
@@ -317,5 +379,19 @@ pub(crate) fn verdict(report: &PlanReport) -> String {
             let left = Bytes(allowed.bytes - report.planned_bytes);
             format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_has_room_for_some_layers_and_tells_how_many_there_are() {
+        let short = "embedding 64 > rnn 256 > linear 112";
+        assert_eq!(shortened(short, 90), short);
+        let long = vec!["linear 100"; 500].join(" > ");
+        let title = shortened(&long, 90);
+        assert!(title.ends_with("linear 100 > ... (500 layers)") && title.chars().count() < 120, "{title}");
     }
 }

@@ -12,6 +12,7 @@ use plimsoll::storage::load_tensors;
 use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
 use crate::args::TrainArgs;
+use crate::driver::compared;
 use crate::estimate;
 use crate::output::{Failure, say};
 use crate::plan::{config, header, report, roles, unit, verdict};
@@ -62,7 +63,14 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(told) = estimate::run(&report, run.steps()?) {
         say(&told)?;
     }
-    let mut session = Session::start(planned, &device)?;
+    let described = planned.plan.digest();
+    let mut news: Vec<String> = Vec::new();
+    let mut session = run.start(planned, &device, &mut |told| news.push(told.to_owned()))?;
+    news.iter().try_for_each(|told| say(told))?;
+    if session.plan().digest() != described {
+        let smaller = crate::plan::report(&run, session.planned())?;
+        folder.save_plan(&args.probe.time(smaller, session.planned(), &mut device))?;
+    }
     if let Some(weights) = &weights {
         session.load(weights)?;
     }
@@ -193,6 +201,7 @@ fn outcome(run: &Run, summary: &Summary, folder: &Path) -> String {
     rows.extend([
         ("planned", Bytes(summary.planned_bytes).exact()),
         ("the device holds", or(summary.allocated_bytes.map(|b| Bytes(b).exact()), "not counted on this backend")),
+        ("the driver", compared(&summary.driver)),
         ("created since step 1", or(created, "not counted on this backend")),
         ("saved to", folder.display().to_string()),
     ]);

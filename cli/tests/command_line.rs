@@ -32,6 +32,36 @@ fn a_plan_as_json_has_what_is_promised() {
 }
 
 #[test]
+fn a_plan_explains_itself_when_asked_and_its_json_has_all_of_it() {
+    let scratch = Scratch::with_run();
+    let plain = scratch.run("plan run.toml", 0);
+    let text = scratch.run("plan run.toml --explain", 0);
+    let told = ["bytes used again", "results in place", "none of them", "read on the way back by", "by PyTorch"];
+    assert_has(&text, &told);
+    assert_has(&text, &["rnn: elman f32[5, 2, 8]", "recurrent weight gradient, for rnn.weight_hh_l0", "FITS"]);
+    assert!(told.iter().all(|word| !plain.contains(word)), "who does not ask is not told: {plain}");
+    let plan: Value = serde_json::from_str(&scratch.run("plan run.toml --json", 0)).unwrap();
+    let bytes =
+        |rows: &Value, key: &str| rows.as_array().unwrap().iter().map(|r| r[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(bytes(&plan["kept_for_backward"], "bytes"), bytes(&plan["layers"], "kept"));
+    assert!(bytes(&plan["kept_by_pytorch"], "bytes") > 0);
+    let savings = plan["savings"].as_array().unwrap();
+    assert!(savings.iter().all(|s| s["without_bytes"].as_u64() >= plan["planned_bytes"].as_u64()), "{savings:?}");
+    assert_eq!(savings.last().unwrap()["saving"], "none of them");
+    assert_eq!(plan["kept_for_backward"][0]["readers"][0]["why"], "a factor of the weight's gradient");
+}
+
+#[test]
+fn what_takes_a_large_share_is_told_whether_asked_or_not() {
+    let scratch = Scratch::with_run();
+    assert!(!scratch.run("plan run.toml", 0).contains("NOTE:"), "a small run has nothing to look out for");
+    scratch.write("run.toml", &RUN.replace("hidden_size = 8", "hidden_size = 500"));
+    assert_has(&scratch.run("plan run.toml", 0), &["NOTE: `rnn.weight_hh_l0` is 500 x 500 numbers.", "% of the plan"]);
+    let plan: Value = serde_json::from_str(&scratch.run("plan run.toml --json", 0)).unwrap();
+    assert_eq!(plan["warnings"][0]["about"], "large_weight");
+}
+
+#[test]
 fn a_bench_says_what_a_step_takes_and_saves_nothing() {
     let scratch = Scratch::with_run();
     let text = scratch.run("bench run.toml --seconds 50ms", 0);
@@ -72,6 +102,7 @@ fn two_plans_are_set_apart_by_role_layer_and_peak() {
 #[test]
 fn a_refusal_lists_what_is_exceeded_and_what_would_fit_and_exits_with_3() {
     let scratch = Scratch::with_run();
+    scratch.write("run.toml", &(RUN.to_owned() + "\n[budget]\nbargain = false\n"));
     // What the weights and their like take leaves room for a smaller batch only.
     let planned = scratch.run("plan run.toml --json", 0);
     let planned = serde_json::from_str::<Value>(&planned).unwrap()["planned_bytes"].as_u64().unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{RUN, Scratch, assert_has};
+use common::{RUN, Scratch, assert_has, page};
 
 /// A folder as a run leaves it that has not ended, with these metrics.
 fn folder(scratch: &Scratch, name: &str, metrics: &str) {
@@ -18,21 +18,6 @@ fn folder(scratch: &Scratch, name: &str, metrics: &str) {
 
 fn line(step: u64, loss: &str) -> String {
     format!("{{\"step\":{step},\"loss\":{loss},\"learning_rate\":0.001,\"grad_norm\":0.5,\"tokens\":20}}\n")
-}
-
-/// The page at `path`, of which everything is there that it needs.
-fn page(scratch: &Scratch, path: &str) -> String {
-    let page = scratch.read(path);
-    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
-    for fetched in ["http:", "https:", "src=", "@import", "url("] {
-        assert!(!page.contains(fetched), "the page has `{fetched}` in it");
-    }
-    assert!(!page.contains("NaN") && !page.contains("inf "), "a number that cannot be drawn");
-    for tag in ["div", "section", "figure", "table", "svg", "script", "details", "span"] {
-        let [opened, closed] = [format!("<{tag}"), format!("</{tag}>")].map(|text| page.matches(&text).count());
-        assert_eq!(opened, closed, "<{tag}>");
-    }
-    page
 }
 
 #[test]

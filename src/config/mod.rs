@@ -52,6 +52,21 @@ pub struct Config {
 pub struct BudgetConfig {
     /// Device memory; `None` is what the device offers.
     pub memory: Option<Bytes>,
+    /// Timesteps of a window that are kept for the way back at once; `None`: all of them.
+    pub segment: Option<u32>,
+    /// States between segments that are kept at once; `None`: all of them.
+    pub segment_states: Option<u32>,
+    /// Whether a gradient is released as soon as the optimizer has used it.
+    pub release_gradients: bool,
+    /// Whether a run that does not fit is made smaller by what changes no update.
+    pub bargain: bool,
+}
+
+impl BudgetConfig {
+    /// What a file without `[budget]` says.
+    pub(crate) fn left_out() -> Self {
+        Self { memory: None, segment: None, segment_states: None, release_gradients: false, bargain: true }
+    }
 }
 
 impl Config {
@@ -82,7 +97,7 @@ impl Config {
                 ..TrainConfig::left_out(&data)
             },
             checkpoint: CheckpointConfig::left_out(),
-            budget: BudgetConfig { memory: Some(Bytes(64 << 20)) },
+            budget: BudgetConfig { memory: Some(Bytes(64 << 20)), ..BudgetConfig::left_out() },
             data,
         }
     }

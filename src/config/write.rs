@@ -30,7 +30,12 @@ impl Config {
 
     fn budget_block(&self) -> String {
         let memory = self.budget.memory.map(|bytes| quoted(&shortest(bytes)));
-        "[budget]\n".to_owned() + &optional("memory", memory, "what the device offers")
+        "[budget]\n".to_owned()
+            + &optional("memory", memory, "what the device offers")
+            + &optional("segment", self.budget.segment, "a whole window is kept for the way back")
+            + &optional("segment_states", self.budget.segment_states, "all states between segments are kept")
+            + &entry("release_gradients", self.budget.release_gradients)
+            + &entry("bargain", self.budget.bargain)
     }
 }
 

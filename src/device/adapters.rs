@@ -8,7 +8,7 @@ use super::{Device, heaps};
 #[derive(Clone, Debug)]
 pub struct Adapter {
     adapter: wgpu::Adapter,
-    /// Its limits and kind.
+    /// Its limits and kind; see also [`Adapter::profile`].
     pub target: Target,
     /// Why it cannot train; `None` if it can.
     pub unfit: Option<String>,
@@ -191,6 +191,7 @@ impl Adapter {
             subgroup_max_size: if subgroups { info.subgroup_max_size } else { 0 },
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
             memory_bytes: heaps::memory(&adapter),
+            buffer_memory: None,
             limits: planned_limits(&limits),
         };
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
@@ -228,7 +229,14 @@ impl Adapter {
             opened.map_err(|e| AdapterError::Open { name: self.target.name.clone(), reason: e.to_string() })?;
         let Target { name, backend, driver, .. } = &self.target;
         tracing::info!(adapter = name, backend, driver, "opened the device");
-        Ok(Device::watched(device, queue, self.target.clone()))
+        let target = Target { buffer_memory: heaps::buffers(&device), ..self.target.clone() };
+        Ok(Device::watched(device, queue, target))
+    }
+
+    /// Its target with what only an opened device tells, for which it is opened for a moment if it can train.
+    pub fn profile(&self) -> Target {
+        let opened = self.unfit.is_none().then(|| self.open().ok()).flatten();
+        opened.map_or_else(|| self.target.clone(), |device| device.target)
     }
 }
 

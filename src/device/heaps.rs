@@ -1,8 +1,10 @@
-//! How much memory an adapter has; the one place of the project with `unsafe` in it.
+//! What a driver tells of its memory, and wgpu does not pass on; the one place of the project with `unsafe` in it.
 //!
-//! wgpu has no query for it. On Vulkan the driver tells its heaps; on a software adapter device
-//! memory is the host's; on DX12, Metal and OpenGL nothing is told, and a run's `memory` budget
+//! On Vulkan the driver tells its heaps, and once a device is open how it wants buffers placed; on a software
+//! adapter device memory is the host's; on DX12, Metal and OpenGL nothing is told, and a run's `memory` budget
 //! is the user's to set.
+
+use crate::target::BufferMemory;
 
 /// Bytes the adapter offers, where something tells.
 pub(super) fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
@@ -10,26 +12,206 @@ pub(super) fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
     if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
         return crate::memory::available().map(|available| available.bytes);
     }
-    largest_local_heap(adapter)
+    vulkan::largest_local_heap(adapter)
 }
 
-/// The size of the largest Vulkan heap that is the device's own.
+/// How the driver of an opened device wants buffers placed, where it tells and does so by a plain rule.
+pub(super) fn buffers(device: &wgpu::Device) -> Option<BufferMemory> {
+    vulkan::buffers(device)
+}
+
 #[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
-#[allow(unsafe_code, reason = "the driver's own query, which wgpu does not pass on")]
-fn largest_local_heap(adapter: &wgpu::Adapter) -> Option<u64> {
-    /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`
-    const DEVICE_LOCAL: u32 = 1;
-    // SAFETY: the guard is only read from, is dropped before `adapter`, and nothing is destroyed.
-    let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    let instance = vulkan.shared_instance().raw_instance();
-    // SAFETY: the physical device is of this very instance, and both are alive while `vulkan` is.
-    let properties = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
-    let count = usize::try_from(properties.memory_heap_count).ok()?;
-    let heaps = properties.memory_heaps.iter().take(count);
-    heaps.filter(|h| h.flags.as_raw() & DEVICE_LOCAL != 0).map(|h| h.size).max()
+mod vulkan {
+    use ash::vk::{self, BufferUsageFlags as Usage, MemoryPropertyFlags as Flags};
+
+    use crate::target::{BufferMemory, MemoryKind};
+
+    /// The size of the largest Vulkan heap that is the device's own.
+    #[allow(unsafe_code, reason = "the driver's own query, which wgpu does not pass on")]
+    pub(super) fn largest_local_heap(adapter: &wgpu::Adapter) -> Option<u64> {
+        // SAFETY: the guard is only read from, is dropped before `adapter`, and nothing is destroyed.
+        let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+        let instance = vulkan.shared_instance().raw_instance();
+        // SAFETY: the physical device is of this very instance, and both are alive while `vulkan` is.
+        let properties = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
+        let heaps = properties.memory_heaps_as_slice().iter();
+        heaps.filter(|h| h.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL)).map(|h| h.size).max()
+    }
+
+    #[allow(unsafe_code, reason = "the driver's own query, which wgpu does not pass on")]
+    pub(super) fn buffers(device: &wgpu::Device) -> Option<BufferMemory> {
+        // SAFETY: the guard is only read from, is dropped before `device`, and what is destroyed was made here.
+        let vulkan = unsafe { device.as_hal::<wgpu::hal::api::Vulkan>() }?;
+        let (instance, raw) = (vulkan.shared_instance().raw_instance(), vulkan.raw_device());
+        // SAFETY: the physical device is of this very instance, and both are alive while `vulkan` is.
+        let properties = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
+        let types: Vec<_> = properties.memory_types_as_slice().iter().map(|t| t.property_flags).collect();
+        placed(&types, |usage, bytes| {
+            let description = vk::BufferCreateInfo::default().size(bytes).usage(usage);
+            // SAFETY: the buffer has no memory, is used for the one question, and is destroyed right after it.
+            unsafe {
+                let buffer = raw.create_buffer(&description, None).ok()?;
+                let wants = raw.get_buffer_memory_requirements(buffer);
+                raw.destroy_buffer(buffer, None);
+                Some(wants)
+            }
+        })
+    }
+
+    /// Sizes that are asked for: none is rounded by chance, and the last is larger than a block.
+    const SIZES: [u64; 6] = [4, 36, 260, 4_100, 65_540, (96 << 20) + 4];
+
+    /// How a driver with memories of these `types` places buffers, by what it `wants` for a usage and a size; `None`
+    /// where a plan's buffers and wgpu's own follow no common rule.
+    fn placed(
+        types: &[Flags],
+        mut wants: impl FnMut(Usage, u64) -> Option<vk::MemoryRequirements>,
+    ) -> Option<BufferMemory> {
+        let (source, target) = (Usage::TRANSFER_SRC, Usage::TRANSFER_DST);
+        let host = Flags::HOST_VISIBLE | Flags::HOST_COHERENT;
+        let on_device = [Flags::DEVICE_LOCAL, Flags::DEVICE_LOCAL];
+        let (written, read) = ([host | Flags::DEVICE_LOCAL, host], [host | Flags::HOST_CACHED, host]);
+        let mut ask = |usage, wish| rule(types, wish, |bytes| wants(usage, bytes));
+        // What plans bind and what wgpu clears by, and what it has indirect dispatches checked in.
+        let device = ask(source | target | Usage::STORAGE_BUFFER, on_device)?;
+        let alike = [ask(source | target, on_device)?, ask(Usage::INDIRECT_BUFFER | Usage::STORAGE_BUFFER, on_device)?];
+        let uniform = ask(target | Usage::UNIFORM_BUFFER, on_device)?;
+        let upload = ask(source | target, written)?;
+        let staging = ask(source, written)?;
+        let readback = ask(target, read)?;
+        let (align, size_align) = (device.align, device.size_align);
+        let plain = |rule: &Rule| rule.align == align && rule.size_align == size_align;
+        let is_plain = alike.iter().all(|rule| *rule == device)
+            && (uniform.kind, uniform.size_align) == (device.kind, size_align)
+            && staging == upload
+            && plain(&upload)
+            && plain(&readback);
+        is_plain.then_some(BufferMemory {
+            device: device.kind,
+            upload: upload.kind,
+            readback: readback.kind,
+            align,
+            uniform_align: uniform.align,
+            size_align,
+        })
+    }
+
+    /// How buffers of one usage are placed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Rule {
+        kind: MemoryKind,
+        align: u64,
+        size_align: u64,
+    }
+
+    /// The rule behind what a driver `wants` for each of [`SIZES`], if there is one for all.
+    fn rule(
+        types: &[Flags],
+        wish: [Flags; 2],
+        mut wants: impl FnMut(u64) -> Option<vk::MemoryRequirements>,
+    ) -> Option<Rule> {
+        let all: Vec<_> = SIZES.iter().map(|&bytes| wants(bytes)).collect::<Option<_>>()?;
+        let (allowed, align) = (all[0].memory_type_bits, all[0].alignment);
+        let rounds_to = |to: u64| all.iter().zip(SIZES).all(|(wants, bytes)| wants.size == bytes.next_multiple_of(to));
+        let size_align = (2..=16).map(|bits| 1 << bits).find(|&to| rounds_to(to))?;
+        let same = all.iter().all(|wants| (wants.memory_type_bits, wants.alignment) == (allowed, align));
+        let kind = choose(types, allowed, wish)?;
+        same.then_some(Rule { kind, align, size_align })
+    }
+
+    /// The memory type that wgpu's allocator takes: the first that is allowed and has all that is wished for, or else
+    /// all of the second wish.
+    fn choose(types: &[Flags], allowed: u32, wishes: [Flags; 2]) -> Option<MemoryKind> {
+        // wgpu leaves out types with properties that it does not know.
+        let known = Flags::DEVICE_LOCAL
+            | Flags::HOST_VISIBLE
+            | Flags::HOST_COHERENT
+            | Flags::HOST_CACHED
+            | Flags::LAZILY_ALLOCATED;
+        let usable = |number: u32, flags: Flags| known.contains(flags) && allowed & (1 << number) != 0;
+        let find = |wish| (0..).zip(types).find(|(number, flags)| usable(*number, **flags) && flags.contains(wish));
+        let (memory_type, flags) = wishes.into_iter().find_map(find)?;
+        Some(MemoryKind { memory_type, host_visible: flags.contains(Flags::HOST_VISIBLE) })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        const HOST: Flags = Flags::from_raw(Flags::HOST_VISIBLE.as_raw() | Flags::HOST_COHERENT.as_raw());
+
+        fn kind(memory_type: u32, host_visible: bool) -> MemoryKind {
+            MemoryKind { memory_type, host_visible }
+        }
+
+        /// A driver that places all buffers alike, but for what `change` makes of its wants.
+        fn driver(types: &[Flags], change: impl Fn(Usage, &mut vk::MemoryRequirements)) -> Option<BufferMemory> {
+            placed(types, |usage, bytes| {
+                let size = bytes.next_multiple_of(16);
+                let mut wants = vk::MemoryRequirements { size, alignment: 32, memory_type_bits: u32::MAX };
+                change(usage, &mut wants);
+                Some(wants)
+            })
+        }
+
+        #[test]
+        fn a_card_with_memory_of_its_own_has_three_kinds() {
+            // As of a card of which the host sees a part: system, local, cached, and the part.
+            let types = [HOST, Flags::DEVICE_LOCAL, HOST | Flags::HOST_CACHED, HOST | Flags::DEVICE_LOCAL];
+            let found = driver(&types, |_, _| ()).unwrap();
+            let wanted = BufferMemory {
+                device: kind(1, false),
+                upload: kind(3, true),
+                readback: kind(2, true),
+                align: 32,
+                uniform_align: 32,
+                size_align: 16,
+            };
+            assert_eq!(found, wanted);
+            // Without such a part uploads go to the host's memory, and so does what is read where none is cached.
+            let found = driver(&types[..2], |_, _| ()).unwrap();
+            assert_eq!((found.device, found.upload, found.readback), (kind(1, false), kind(0, true), kind(0, true)));
+        }
+
+        #[test]
+        fn types_that_wgpu_does_not_know_or_the_driver_forbids_are_passed_over() {
+            let protected = Flags::DEVICE_LOCAL | Flags::PROTECTED;
+            let types = [protected, Flags::DEVICE_LOCAL, Flags::DEVICE_LOCAL | HOST];
+            assert_eq!(driver(&types, |_, _| ()).unwrap().device, kind(1, false));
+            let second = |_, wants: &mut vk::MemoryRequirements| wants.memory_type_bits = 0b101;
+            assert_eq!(driver(&types, second).unwrap().device, kind(2, true));
+            assert_eq!(driver(&types[..1], |_, _| ()), None);
+        }
+
+        #[test]
+        fn a_driver_that_follows_no_common_rule_is_not_guessed_at() {
+            let types = [Flags::DEVICE_LOCAL | HOST];
+            let uniforms = |usage: Usage, wants: &mut vk::MemoryRequirements| {
+                wants.alignment = if usage.contains(Usage::UNIFORM_BUFFER) { 256 } else { 32 };
+            };
+            assert_eq!(driver(&types, uniforms).unwrap().uniform_align, 256);
+            let storage = |usage: Usage, wants: &mut vk::MemoryRequirements| {
+                wants.alignment = if usage.contains(Usage::STORAGE_BUFFER) { 256 } else { 32 };
+            };
+            assert_eq!(driver(&types, storage), None, "two alignments among a plan's buffers");
+            let large = |_, wants: &mut vk::MemoryRequirements| {
+                wants.alignment = if wants.size > 1 << 20 { 65_536 } else { 32 };
+            };
+            assert_eq!(driver(&types, large), None, "an alignment that depends on the size");
+            assert_eq!(driver(&types, |_, wants| wants.size += 16), None, "sizes that are not rounded, but added to");
+        }
+    }
 }
 
 #[cfg(any(target_vendor = "apple", target_family = "wasm"))]
-fn largest_local_heap(_: &wgpu::Adapter) -> Option<u64> {
-    None
+mod vulkan {
+    use crate::target::BufferMemory;
+
+    pub(super) fn largest_local_heap(_: &wgpu::Adapter) -> Option<u64> {
+        None
+    }
+
+    pub(super) fn buffers(_: &wgpu::Device) -> Option<BufferMemory> {
+        None
+    }
 }

@@ -12,7 +12,7 @@ mod run;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{EngineError, Held};
+use crate::engine::{Drawn, EngineError, Held};
 use crate::target::Target;
 
 use ledger::Ledger;
@@ -29,12 +29,32 @@ pub struct Device {
     target: Target,
     trouble: Trouble,
     ledger: Ledger,
+    refusing: Refusing,
     pace: Pace,
 }
 
 /// The first thing that went wrong on a device, as its callbacks told.
 #[derive(Clone, Debug, Default)]
 struct Trouble(Arc<Mutex<Option<EngineError>>>);
+
+/// Which buffers, by their bytes, a test has the device refuse.
+type Refuse = Box<dyn FnMut(u64) -> bool + Send>;
+
+#[derive(Clone, Default)]
+struct Refusing(Arc<Mutex<Option<Refuse>>>);
+
+impl Refusing {
+    fn refuses(&self, bytes: u64) -> bool {
+        let mut refuse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refuse.as_mut().is_some_and(|refuse| refuse(bytes))
+    }
+}
+
+impl std::fmt::Debug for Refusing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refusing").finish_non_exhaustive()
+    }
+}
 
 impl Trouble {
     fn note(&self, error: EngineError) {
@@ -68,10 +88,25 @@ impl Device {
         self.ledger.all(&self.device)
     }
 
+    /// What its allocator has handed out and taken from the driver, for all runs together and wgpu's own buffers, by
+    /// its own report; `None` where the backend makes none. [`Plan::reserved`](crate::plan::Plan::reserved) tells it
+    /// beforehand.
+    pub fn reserved(&self) -> Option<Drawn> {
+        let report = self.device.generate_allocator_report()?;
+        let (allocated_bytes, reserved_bytes) = (report.total_allocated_bytes, report.total_reserved_bytes);
+        Some(Drawn { allocated_bytes, reserved_bytes })
+    }
+
     /// Destroys the device as a driver reset would, so that what follows a loss can be tested.
     #[doc(hidden)]
     pub fn destroy(&self) {
         self.device.destroy();
+    }
+
+    /// Has it refuse the buffers of plans of which `refuse` says so by their bytes, as a device out of memory does.
+    #[doc(hidden)]
+    pub fn refuse_memory(&self, refuse: impl FnMut(u64) -> bool + Send + 'static) {
+        *self.refusing.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(refuse));
     }
 
     /// A buffer outside every plan, so that a test can see the counters see it.
@@ -99,6 +134,6 @@ impl Device {
         }
         let ledger = Ledger::open(&device);
         let pace = Pace::of(target.device_kind);
-        Self { device, queue, target, trouble, ledger, pace }
+        Self { device, queue, target, trouble, ledger, refusing: Refusing::default(), pace }
     }
 }

@@ -5,7 +5,7 @@ use super::Device;
 use super::pace::Fill;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
-use crate::engine::{Engine, EngineError, Held, Look};
+use crate::engine::{Drawn, Engine, EngineError, Held, Look};
 use crate::graph::Role;
 use crate::ids::SlotId;
 use crate::plan::{Place, Plan, Staging};
@@ -37,16 +37,23 @@ enum Command {
 
 impl DeviceEngine {
     /// Takes the plan's memory on `device`, which must be what the plan was made for.
+    ///
+    /// In the order that [`Blocks::take`](crate::plan::reserved::Blocks::take) counts on.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, EngineError> {
         device.trouble.check()?;
-        let make = |bytes, usage, what| buffer(device, bytes, usage, what);
+        let mut given = 0;
+        let mut make = |bytes, usage, what| {
+            let made = buffer(device, bytes, given, usage, what)?;
+            given += bytes;
+            Ok::<_, EngineError>(made)
+        };
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let arenas =
             plan.arenas.iter().map(|a| make(a.bytes, storage, a.role.name())).collect::<Result<Vec<_>, _>>()?;
         let writing = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let reading = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let Staging { upload_bytes, readback_bytes } = plan.staging;
-        let ring = |bytes, usage| {
+        let mut ring = |bytes, usage| {
             (0..Staging::RING).map(|_| make(bytes, usage, Role::Staging.name())).collect::<Result<Vec<_>, _>>()
         };
         let upload = UploadRing::new(ring(upload_bytes, writing)?, upload_bytes);
@@ -315,6 +322,10 @@ impl Engine for DeviceEngine {
     fn held(&self) -> Option<Held> {
         self.device.ledger.held(&self.device.device, self.own)
     }
+
+    fn reserved(&self) -> Option<Drawn> {
+        self.device.reserved()
+    }
 }
 
 impl Drop for DeviceEngine {
@@ -330,9 +341,14 @@ impl Drop for DeviceEngine {
 fn buffer(
     device: &Device,
     bytes: u64,
+    given: u64,
     usage: wgpu::BufferUsages,
     what: &'static str,
 ) -> Result<wgpu::Buffer, EngineError> {
+    if device.refusing.refuses(bytes) {
+        let reason = "a test has it refuse this".into();
+        return Err(EngineError::OutOfMemory { bytes, what, given, reason });
+    }
     let memory = device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validity = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
@@ -345,7 +361,7 @@ fn buffer(
     let refused = pollster::block_on(memory.pop());
     tracing::debug!(bytes, what, refused = refused.is_some() || invalid.is_some(), "asked for memory");
     match refused.or(invalid) {
-        Some(error) => Err(EngineError::OutOfMemory { bytes, what, reason: error.to_string() }),
+        Some(error) => Err(EngineError::OutOfMemory { bytes, what, given, reason: error.to_string() }),
         None => Ok(buffer),
     }
 }

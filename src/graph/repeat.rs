@@ -8,7 +8,7 @@ impl Graph {
     /// so that nothing of it is kept. To be called when all programs are written.
     pub fn repeat_what_is_cheap(&mut self) {
         for program in 0..self.programs.len() {
-            let Some(back) = self.programs[program].backward else { continue };
+            let Some(back) = self.programs[program].backward() else { continue };
             for id in self.programs[program].nodes.clone() {
                 if id < back && self.can_be_repeated(id) {
                     self.repeat(id, program, back);

@@ -1,5 +1,7 @@
 //! Values that share bytes: views of another value, and outputs that lie on an input.
 
+use std::collections::HashMap;
+
 use super::Graph;
 use crate::ids::{NodeId, ValueId};
 use crate::ops::{Copy, Emit};
@@ -22,10 +24,16 @@ impl Graph {
         Some(Base { value: inputs[0], offset })
     }
 
+    /// Whether `value` is a slot's content as a program finds it, or a part of one.
+    pub fn is_supplied(&self, value: ValueId) -> bool {
+        let base = &self[self.base(value).value];
+        base.home.is_some() && base.producer.is_none()
+    }
+
     /// What `value` shows when views are followed to their end; itself, if it is no view.
     ///
     /// A device may demand that some of them be copies.
-    fn base(&self, value: ValueId) -> Base {
+    pub(super) fn base(&self, value: ValueId) -> Base {
         let mut base = Base { value, offset: 0 };
         while let Some(of) = self.viewed(base.value) {
             base = Base { value: of.value, offset: base.offset + of.offset };
@@ -40,12 +48,14 @@ impl Graph {
         let nodes = std::mem::take(&mut self.programs.last_mut().expect("a program was begun").nodes);
         let bases = |n: &NodeId| self[*n].site.inputs.iter().map(|i| self.base(*i).value).collect();
         let read: Vec<Vec<ValueId>> = nodes.iter().map(bases).collect();
+        let all = read.iter().enumerate().flat_map(|(at, values)| values.iter().map(move |value| (*value, at)));
+        let last_read: HashMap<ValueId, usize> = all.collect();
         for (at, &id) in nodes.iter().enumerate() {
             for pair in self[id].op.rule().in_place().into_iter().filter(|p| p.must) {
                 let (input, output) = (self[id].site.inputs[pair.input], self[id].site.outputs[pair.output]);
                 let base = self.base(input).value;
                 // A view that is read later shows what the op would have overwritten.
-                let later = read[at + 1..].iter().flatten().any(|v| *v == base);
+                let later = last_read.get(&base).is_some_and(|last| *last > at);
                 let twice = self[id].site.inputs.iter().filter(|i| self.base(**i).value == base).count() > 1;
                 let part = self[input].ty.bytes() != self[base].ty.bytes();
                 if later || twice || part || self[base].home != self[output].home {

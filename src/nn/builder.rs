@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::init::Init;
 use super::parameter::{Parameter, arrange};
+use super::segment::{Ends, Segment};
 use crate::graph::{Graph, Home, Part, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::ops::{Fill, Op, ShapeError};
@@ -75,21 +76,23 @@ pub struct Builder {
     parameters: Vec<Parameter>,
     slots: Vec<SlotId>,
     aliases: Vec<(String, String)>,
-    state_copies: u32,
+    pub(super) state_copies: u32,
     carries: bool,
     seed: u64,
     /// Whether parameters are only now found out.
     surveys: bool,
-    states: Vec<(Phase, CarriedState)>,
+    pub(super) states: Vec<(Phase, CarriedState)>,
     constants: Vec<(String, SlotId, Vec<f32>)>,
     layer: String,
     pub(super) init: Option<Init>,
-    phase: Phase,
-    feeds: Feeds,
-    used: Used,
-    read: HashSet<(String, ValueId)>,
-    /// States that the program being written has carried on already.
-    carried: HashSet<String>,
+    pub(super) phase: Phase,
+    pub(super) feeds: Feeds,
+    pub(super) used: Used,
+    pub(super) read: HashSet<(String, ValueId)>,
+    /// States that the segment being written has carried on already.
+    pub(super) carried: HashSet<String>,
+    pub(super) segment: Segment,
+    pub(super) ends: Ends,
 }
 
 impl Builder {
@@ -116,6 +119,8 @@ impl Builder {
             used: Used::default(),
             read: HashSet::new(),
             carried: HashSet::new(),
+            segment: Segment::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -185,8 +190,7 @@ impl Builder {
         self.graph.begin(name);
         self.phase = phase;
         self.feeds = Feeds::default();
-        self.read.clear();
-        self.carried.clear();
+        self.begin_segment(Segment::default(), None);
     }
 
     /// What the program begun has beside a batch's fields.
@@ -312,7 +316,7 @@ impl Builder {
         }
     }
 
-    /// The values that stand for each parameter in the program being written.
+    /// The values that stand for each parameter in the segment being written.
     pub fn values_of(&self, parameter: &Parameter) -> Vec<ValueId> {
         let mut values: Vec<_> = self.read.iter().filter(|(n, _)| *n == parameter.name).map(|(_, v)| *v).collect();
         values.sort();
@@ -366,29 +370,6 @@ impl Builder {
     /// Whether state is carried from window to window.
     pub fn carries(&self) -> bool {
         self.carries
-    }
-
-    /// The state `name` of the current layer, carried from the window before: its slot, what that
-    /// holds, and which rows keep it.
-    pub(super) fn carried(&mut self, name: &str, ty: TensorType) -> Result<(SlotId, ValueId, ValueId), LayerError> {
-        let name = format!("{}.{name}", self.layer);
-        if !self.carried.insert(name.clone()) {
-            return Err(self
-                .error(format!("`{name}` is carried on twice; a layer that carries state stands in one place only")));
-        }
-        self.used.keep = true;
-        let keep = self.feeds.keep.ok_or_else(|| self.error("its program has no rows to keep state for"))?;
-        let known = self.states.iter().find(|(p, state)| state.name == name && *p == self.phase);
-        let slot = match known {
-            Some((_, state)) => state.slot,
-            None => {
-                let copies = if self.phase == Phase::Train { self.state_copies } else { 1 };
-                let slot = self.graph.slot(&name, Role::CarriedState, ty.bytes(), copies);
-                self.states.push((self.phase, CarriedState { name: name.clone(), slot, kinds: ty.shape[0] }));
-                slot
-            }
-        };
-        Ok((slot, self.graph.content(slot, 0, ty, name), keep))
     }
 
     /// Elements of the last dimension.

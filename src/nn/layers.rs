@@ -27,7 +27,7 @@ impl Builder {
             return Err(self.error(format!("`padding_idx` is {row}, and the table has {rows} rows, from 0")));
         }
         // The gradient's order of summation is worked out by the host, which knows no other ids.
-        if self.graph[ids].home.is_none() {
+        if !self.graph.is_supplied(ids) {
             return Err(self.error("its ids have to be a field of the batch, as it is"));
         }
         let weight = self.parameter("weight", &[rows, size], Init::Normal)?;
@@ -143,7 +143,9 @@ impl Builder {
         }
         let Some(at) = self.dropout_at() else { return Ok(x) };
         let name = format!("{}{part}", self.layer());
-        self.apply_one(Dropout::of_layer(p, self.seed(), &name), &[x, at])
+        let has_time = self.graph[x].ty.shape.len() == 3;
+        let start = if has_time { self.segment().start } else { 0 };
+        self.apply_one(Dropout { start, ..Dropout::of_layer(p, self.seed(), &name) }, &[x, at])
     }
 
     /// The sum of all `parts`, of one shape: a residual connection.

@@ -9,6 +9,7 @@ mod model;
 mod network;
 mod parameter;
 mod recurrent;
+mod segment;
 mod task;
 
 pub use builder::{Builder, CarriedState, Feeds, LayerError, Phase, Used};
@@ -18,6 +19,7 @@ pub use model::{Layer, LayerKind, Model};
 pub use network::{Answer, Custom, Network};
 pub use parameter::Parameter;
 pub use recurrent::{Cell, Recurrent};
+pub use segment::{Ends, Segment};
 pub use task::{Inputs, Loss, Targets, Task, Time};
 
 pub use crate::data::{INPUTS, TARGETS};

@@ -199,7 +199,8 @@ impl Model {
         self
     }
 
-    /// Writes the layers; returns the last one's output, (.., outputs of the task).
+    /// Writes the layers; returns the last one's output, (.., outputs of the task). In a segment that the window
+    /// does not end with, layers from one of type `last` on are left out, and what that would have read is returned.
     pub(crate) fn write(&self, builder: &mut Builder, inputs: ValueId, task: &Task) -> Result<ValueId, LayerError> {
         let mut made: Vec<(&str, ValueId)> = Vec::new();
         let mut before = inputs;
@@ -213,6 +214,9 @@ impl Model {
                 return Err(builder.error("another layer has this name"));
             }
             let inputs = read(builder, layer, &made, before)?;
+            if layer.kind == LayerKind::Last && !builder.segment().is_last {
+                return Ok(before);
+            }
             // A function right behind a linear layer is worked out with it.
             let fused = rest.next_if(|(_, next)| self.is_fused(layer, next));
             let function = match fused {

@@ -110,11 +110,15 @@ impl Network {
         self.fields().iter().any(|f| f.time)
     }
 
-    /// Writes what it predicts, and its loss, into the program begun.
-    pub(crate) fn write(&self, builder: &mut Builder, values: &Values) -> Result<Answer, LayerError> {
+    /// Writes what it predicts, and its loss, into the program begun; `None` of a segment of a window that has no
+    /// targets, as they belong to the window's end.
+    pub(crate) fn write(&self, builder: &mut Builder, values: &Values) -> Result<Option<Answer>, LayerError> {
         match self {
             Network::Layers { model, task } => {
                 let prediction = model.write(builder, values.field(INPUTS)?, task)?;
+                if task.time == Time::WholeSequence && !builder.segment().is_last {
+                    return Ok(None);
+                }
                 let ty = &builder.graph[prediction].ty;
                 if task.time == Time::WholeSequence && ty.shape.len() != 2 {
                     return Err(builder.error(format!(
@@ -124,9 +128,9 @@ impl Network {
                 }
                 builder.enter("loss");
                 let loss = task.write_loss(builder, prediction, values.field(TARGETS)?)?;
-                Ok(Answer { prediction, loss })
+                Ok(Some(Answer { prediction, loss }))
             }
-            Network::Custom(custom) => (custom.write)(builder, values),
+            Network::Custom(custom) => (custom.write)(builder, values).map(Some),
         }
     }
 }

@@ -32,6 +32,11 @@ impl Parameter {
         Self { name: name.to_string(), ty, init, fixed: Vec::new(), update: 0, group: 0, offset: 0 }
     }
 
+    /// The layer it belongs to, whose own name may have dots in it.
+    pub fn layer(&self) -> &str {
+        self.name.rsplit_once('.').map_or(&self.name, |(layer, _)| layer)
+    }
+
     /// Its first numbers; the same for the same seed and name, whatever else the model has.
     pub fn draw(&self, seed: u64) -> Vec<f32> {
         let mut numbers = self.init.draw(seed, &self.name, &self.ty.shape);

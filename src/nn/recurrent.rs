@@ -9,7 +9,7 @@ use super::LayerError;
 use super::builder::Builder;
 use super::init::Init;
 use crate::ids::ValueId;
-use crate::ops::{Elman, Function, Gru, GruResetBefore, Lstm, MaskRows, Matmul};
+use crate::ops::{Elman, Function, Gru, GruResetBefore, Lstm, Matmul};
 use crate::tensor::TensorType;
 
 /// What happens in a timestep.
@@ -192,11 +192,7 @@ impl Builder {
                 return Err(self.error(format!("the initial state is {found}, and has to be {ty} (S, B, H)")));
             }
             Some(given) => (given, None),
-            None if self.carries() => {
-                let (slot, held, keep) = self.carried(&format!("state_{suffix}"), ty)?;
-                (self.apply_one(MaskRows { mends: true }, &[held, keep])?, Some(slot))
-            }
-            None => (self.zeros(&ty.shape), None),
+            None => self.state_before(&format!("state_{suffix}"), &ty)?,
         };
         recur.splice(0..0, [projected, before]);
         let lengths = self.lengths();
@@ -208,10 +204,7 @@ impl Builder {
             Cell::GruResetBefore => self.apply(GruResetBefore { bias, lengths, reverse }, &recur)?,
             Cell::Lstm => self.apply(Lstm { bias, lengths, reverse }, &recur)?,
         };
-        let mut last = *made.last().expect("every cell has a last state");
-        if let Some(slot) = slot {
-            last = self.graph.store(last, slot, 0);
-        }
-        Ok((made[0], last))
+        let last = *made.last().expect("every cell has a last state");
+        Ok((made[0], if initial.is_some() { last } else { self.state_after(last, slot) }))
     }
 }

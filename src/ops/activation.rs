@@ -120,6 +120,13 @@ impl Rule for ActivationGradient {
         "activation gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the slope is told from the result",
+            _ => "the gradient that is handed to it",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         Ok(vec![inputs[1].clone()])
     }

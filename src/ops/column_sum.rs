@@ -63,6 +63,10 @@ impl Rule for ColumnSum {
         "column sum"
     }
 
+    fn need(&self, _input: usize) -> &'static str {
+        "its sum over rows is a bias's gradient"
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let x = &inputs[0];
         ShapeError::unless_floats(self.name(), "x", x)?;

@@ -18,13 +18,18 @@ pub enum Derivation {
         /// An id whose segment is empty, wherever it occurs.
         without: Option<u32>,
     },
+    /// What is left of each number when so many are taken from it, at least 0: `u32` of the same length.
+    Less {
+        /// What is taken.
+        by: u32,
+    },
 }
 
 impl Derivation {
     /// The type of what is derived from an input of `len` ids.
     pub fn output(self, len: u32) -> TensorType {
         match self {
-            Derivation::SortedPositions { .. } => TensorType::u32(&[len]),
+            Derivation::SortedPositions { .. } | Derivation::Less { .. } => TensorType::u32(&[len]),
             Derivation::Segments { classes, .. } => TensorType::u32(&[classes + 1]),
         }
     }
@@ -48,6 +53,7 @@ impl Derivation {
                 }
                 starts
             }
+            Derivation::Less { by } => ids.iter().map(|id| id.saturating_sub(by)).collect(),
         }
     }
 }

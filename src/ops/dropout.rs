@@ -2,10 +2,10 @@
 //!
 //! Whether an element is kept is a function of the key, the step, the element's row in the whole
 //! batch, its timestep and its feature, and of nothing else. The gradient works the mask out again,
-//! and a batch split into micro-steps has the mask it has in one piece.
+//! and a batch split into micro-steps, or a window into segments, has the mask it has in one piece.
 //!
 //! ```text
-//! words      = philox(counter: [t * ceil(F / 4) + f / 4, first row + b, step, step >> 32], key)
+//! words      = philox(counter: [(start + t) * ceil(F / 4) + f / 4, first row + b, step, step >> 32], key)
 //! y[t, b, f] = x[t, b, f] * (words[f % 4] >= p * 2^32 ? 1 / (1 - p) : 0)
 //! ```
 
@@ -30,6 +30,8 @@ pub struct Dropout {
     pub p: f32,
     /// Tells one layer's masks from another's, and one seed's from another's.
     pub key: [u32; 2],
+    /// Timesteps of the window before the first of `x`.
+    pub start: u32,
 }
 
 impl Dropout {
@@ -38,7 +40,7 @@ impl Dropout {
         let halves = |x: u64| [x, x >> 32].map(|half| clamp(half & u64::from(u32::MAX)));
         let [low, high] = halves(name_index(name));
         let [key_0, key_1, ..] = philox([low, high, Purpose::Dropout as u32, 0], halves(seed));
-        Self { p, key: [key_0, key_1] }
+        Self { p, key: [key_0, key_1], start: 0 }
     }
 
     /// The least word that keeps its element.
@@ -71,6 +73,7 @@ struct Params {
     below: u32,
     scale: f32,
     key: [u32; 2],
+    start: u32,
 }
 
 impl Rule for Dropout {
@@ -98,7 +101,8 @@ impl Rule for Dropout {
         let [time, batch, cols] = Self::extents(&at.inputs[0]).expect("`outputs` accepted this input");
         let len = u64::from(time).saturating_mul(batch.into()).saturating_mul(cols.div_ceil(4).into());
         let scale = narrowed(self.scale());
-        let params = Params { len: clamp(len), batch, cols, below: self.least_kept(), scale, key: self.key };
+        let (below, key, start) = (self.least_kept(), self.key, self.start);
+        let params = Params { len: clamp(len), batch, cols, below, scale, key, start };
         vec![Dispatch {
             shader: shader!("dropout")
                 .with(&[("H", at.storage(Operand::Output(0))), ("V", Lowering::width(cols.into()))]),
@@ -116,7 +120,7 @@ impl Rule for Dropout {
         let y = (0u32..).zip(inputs[0]).map(|(i, x)| {
             let (row, f) = (i / cols, i % cols);
             let (t, b) = (row / batch, row % batch);
-            let place = t.wrapping_mul(cols.div_ceil(4)).wrapping_add(f / 4);
+            let place = t.wrapping_add(self.start).wrapping_mul(cols.div_ceil(4)).wrapping_add(f / 4);
             let words = philox([place, first_row.wrapping_add(b), low, high], self.key);
             x * if words[f as usize % 4] >= least { self.scale() } else { 0.0 }
         });
@@ -133,12 +137,12 @@ impl Rule for Dropout {
 
     fn specimens() -> Vec<Specimen> {
         let of = |p: f32, shape: &[u32], at: [u32; 4]| {
-            let op = Dropout { p, key: [0x1234_5678, 0x9ABC_DEF0] };
+            let op = Dropout { p, key: [0x1234_5678, 0x9ABC_DEF0], start: 5 };
             Specimen::new(op, &[shape, &[4]]).ids(1, &at).differentiable(&[0])
         };
         // All bits set, so that every half product carries.
         let far = [u32::MAX, u32::MAX, u32::MAX, 0];
-        let full = Dropout { p: 0.25, key: [u32::MAX; 2] };
+        let full = Dropout { p: 0.25, key: [u32::MAX; 2], start: u32::MAX };
         vec![
             of(0.5, &[1, 1], [0, 0, 0, 0]),
             of(0.0, &[3, 5], [1, 0, 0, 0]),
@@ -183,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn a_window_split_in_two_has_the_mask_of_the_whole() {
+        let op = Dropout::of_layer(0.3, 1, "dropout");
+        let whole = ones(&op, [5, 8, 21], 5, 0);
+        let later = Dropout { start: 3, ..op.clone() };
+        assert_eq!([ones(&op, [3, 8, 21], 5, 0), ones(&later, [2, 8, 21], 5, 0)].concat(), whole);
+    }
+
+    #[test]
     fn the_share_kept_is_one_less_p() {
         for p in [0.1, 0.5, 0.9] {
             let y = ones(&Dropout::of_layer(p, 1, "dropout"), [4, 100, 100], 0, 0);
@@ -210,14 +222,14 @@ mod tests {
 
     #[test]
     fn a_word_is_kept_from_p_times_two_to_the_32_on() {
-        let least = |p| Dropout { p, key: [0; 2] }.least_kept();
+        let least = |p| Dropout { p, key: [0; 2], start: 0 }.least_kept();
         assert_eq!([least(0.0), least(0.5), least(1f32.next_down())], [0, 1 << 31, u32::MAX - 255]);
     }
 
     #[test]
     fn a_share_of_one_is_refused() {
         let inputs = [TensorType::f32(&[2, 3]), TensorType::u32(&[4])];
-        let error = Dropout { p: 1.0, key: [0; 2] }.outputs(&inputs).unwrap_err().to_string();
+        let error = Dropout { p: 1.0, key: [0; 2], start: 0 }.outputs(&inputs).unwrap_err().to_string();
         assert!(error.contains("less than 1"), "{error}");
     }
 }

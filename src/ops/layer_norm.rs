@@ -207,6 +207,14 @@ impl Rule for LayerNormGradient {
         "layer norm gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the rows, to normalise them again",
+            1 => "mean and deviation of each row",
+            _ => "the gradient that is handed to it",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         check_gradient(self.name(), inputs)?;
         if self.weight {
@@ -267,6 +275,14 @@ impl Rule for LayerNormGradient {
 impl Rule for LayerNormWeightGradient {
     fn name(&self) -> &'static str {
         "layer norm weight gradient"
+    }
+
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the rows, to normalise them again",
+            1 => "mean and deviation of each row",
+            _ => "the gradient that is handed to it",
+        }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {

@@ -69,6 +69,11 @@ pub trait Rule {
         false
     }
 
+    /// What the op needs this input for, in a few words: why a tensor that it reads on the way back is kept for it.
+    fn need(&self, _input: usize) -> &'static str {
+        "what it is worked out from"
+    }
+
     /// Whether it is worth less time than its output is memory, where its inputs lie in memory all along: what
     /// is read again long after it was made is then made again.
     fn is_cheap(&self) -> bool {

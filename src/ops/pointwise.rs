@@ -183,6 +183,13 @@ impl Rule for PointwiseGradient {
         "pointwise gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the slope is told from the argument",
+            _ => "the gradient that is handed to it",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         ShapeError::unless_is(self.name(), "dy", &inputs[1], &inputs[0])?;
         Ok(vec![inputs[1].clone()])

@@ -38,6 +38,13 @@ pub fn lay_out(graph: &Graph, tenants: &[Tenant], target: &Target) -> Layout {
     Layout { arenas, slots, values, tenants, tenants_bound: lower_bound(&intervals, align) }
 }
 
+/// Bytes of the buffers that hold the slots.
+pub fn kept_bytes(graph: &Graph, target: &Target) -> u64 {
+    let mut arenas = Vec::new();
+    lay_out_slots(graph, target, alignment(target), &mut arenas);
+    arenas.iter().map(|arena| arena.bytes).fold(0, u64::saturating_add)
+}
+
 /// What places are multiples of.
 pub fn alignment(target: &Target) -> u64 {
     target.place_align()

@@ -30,8 +30,18 @@ pub struct Tenant {
 /// The tenants of the memory that programs share: every value that has bytes of its own and no home
 /// in a slot.
 pub fn tenants(graph: &Graph, schedule: &Schedule) -> Vec<Tenant> {
+    of_all_programs(graph, schedule, true)
+}
+
+/// The same with every value by itself, as if no op could work in place: what tells what that saves. No device could
+/// run it, as some ops work no other way.
+pub(crate) fn tenants_apart(graph: &Graph, schedule: &Schedule) -> Vec<Tenant> {
+    of_all_programs(graph, schedule, false)
+}
+
+fn of_all_programs(graph: &Graph, schedule: &Schedule, in_place: bool) -> Vec<Tenant> {
     let spans = touched(&schedule.steps);
-    schedule.programs.iter().flat_map(|program| program_tenants(graph, schedule, program, &spans)).collect()
+    schedule.programs.iter().flat_map(|program| program_tenants(graph, schedule, program, &spans, in_place)).collect()
 }
 
 fn program_tenants(
@@ -39,6 +49,7 @@ fn program_tenants(
     schedule: &Schedule,
     program: &Span,
     spans: &HashMap<ValueId, Range<u32>>,
+    in_place: bool,
 ) -> Vec<Tenant> {
     let mut tenants: Vec<Tenant> = Vec::new();
     let mut tenant_of: HashMap<ValueId, usize> = HashMap::new();
@@ -49,7 +60,7 @@ fn program_tenants(
         let site = &graph[node].site;
         // Who reads a view reads what it shows, and the bytes to be had are those.
         let inputs: Vec<ValueId> = site.inputs.iter().map(|&i| schedule.base(i).value).collect();
-        let pairs = graph[node].op.rule().in_place();
+        let pairs = if in_place { graph[node].op.rule().in_place() } else { Vec::new() };
         for (position, &output) in site.outputs.iter().enumerate() {
             let (Some(span), None) = (spans.get(&output), graph[output].home) else { continue };
             let here = Interval { start: span.start, end: span.end, bytes: graph[output].ty.bytes() };

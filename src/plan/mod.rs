@@ -2,12 +2,17 @@
 
 pub mod check;
 mod digest;
+pub mod kept;
 pub mod layout;
 pub mod lifetime;
+mod outline;
 mod picture;
 pub mod place;
 pub mod replay;
 pub mod report;
+pub mod reserved;
+mod thin;
+mod thrift;
 mod time;
 
 use crate::graph::{Graph, Role};
@@ -17,8 +22,10 @@ use crate::target::Target;
 
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
+pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
+pub use thrift::Saving;
 pub use time::Rates;
 
 /// One device buffer.
@@ -201,6 +208,11 @@ impl Plan {
             arenas.fold(0, u64::saturating_add)
         };
         Role::ALL.map(|role| (role, if role == Role::Staging { self.staging.bytes() } else { of(role) })).to_vec()
+    }
+
+    /// Whether the plan exceeds no limit of the device it was made for, nor `memory` in bytes. No device is asked.
+    pub fn fits(&self, memory: Option<u64>) -> bool {
+        self.violations(memory).is_empty()
     }
 
     /// Every limit of the device, or of the caller's `memory` in bytes, that the plan exceeds.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use super::Plan;
+use super::thin::{Area, Frame, Thinned, thinned};
 use crate::bytes::Bytes;
 use crate::graph::Role;
 use crate::schedule::touched;
@@ -43,51 +44,55 @@ pub struct Rectangle {
     pub name: String,
 }
 
-/// Where steps and bytes come to lie on the page.
-struct Scale {
-    steps: f64,
-    bytes: f64,
+/// Whether what is written on that colour is dark.
+fn is_light(role: Role) -> bool {
+    matches!(role, Role::Activation | Role::Input | Role::Staging)
 }
 
+/// A load line so many times as high as the plan is drawn; a higher one is told in words.
+const HIGHEST_LINE: f64 = 1.5;
+
+/// The room within the axes.
+const PLOT: [f64; 2] = [WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM];
+
 #[allow(clippy::cast_precision_loss, reason = "a picture has fewer pixels than a double has integers")]
-impl Scale {
-    fn x(&self, step: usize) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * step as f64 / self.steps
-    }
+fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b.max(1) as f64
+}
 
-    fn y(&self, bytes: u64) -> f64 {
-        HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * bytes as f64 / self.bytes
-    }
-
-    fn rectangle(&self, out: &mut String, Rectangle { steps, bytes, role, name: title }: &Rectangle) {
-        let (x, y) = (self.x(steps.start), self.y(bytes.end));
-        let (width, height) = (self.x(steps.end) - x, self.y(bytes.start) - y);
-        let _ = writeln!(
-            out,
-            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{}\" \
-             stroke=\"#fff\" stroke-width=\"0.4\"><title>{}</title></rect>",
-            colour(*role),
-            escape(title)
-        );
-        // The name stands in the rectangle where it is large enough to be read.
-        if height > 15.0 && width > 6.0 * title.len() as f64 {
-            let (x, y) = (x + 6.0, y + height / 2.0 + 4.0);
-            let _ = writeln!(
-                out,
-                "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"11\" fill=\"#fff\">{}</text>",
-                escape(title)
-            );
-        }
+fn draw(out: &mut String, place: Area, Rectangle { role, name, .. }: &Rectangle) {
+    let Area { x, y, width, height } = place;
+    let (x, y) = (LEFT + x, TOP + y);
+    // A white line between neighbours would cover what is as thin as the line.
+    let stroke = if height > 1.5 && width > 1.5 { " stroke=\"#fff\" stroke-width=\"0.4\"" } else { "" };
+    let _ = writeln!(
+        out,
+        "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{}\"{stroke}><title>{}</title></rect>",
+        width.max(0.2),
+        height.max(0.2),
+        colour(*role),
+        escape(name)
+    );
+    // The name stands in the rectangle where it is large enough to be read.
+    if height > 15.0 && width > 6.0 * name.chars().count() as f64 {
+        let (x, y) = (x + 6.0, y + height / 2.0 + 4.0);
+        let ink = if is_light(*role) { "#10151a" } else { "#fff" };
+        let _ =
+            writeln!(out, "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"11\" fill=\"{ink}\">{}</text>", escape(name));
     }
 }
 
 impl Plan {
-    /// The plan as an SVG picture that stands alone. Rectangles carry names as tooltips.
-    pub fn svg(&self, title: &str) -> String {
+    /// The plan as an SVG picture that stands alone, with the lower bound and, if there is a budget of `memory` bytes,
+    /// the load line. Rectangles carry names as tooltips; what is too small to be told apart is drawn together, which
+    /// the picture says.
+    pub fn svg(&self, title: &str, memory: Option<u64>) -> String {
         let total = self.planned_bytes().max(1);
+        let line = memory.filter(|memory| ratio(*memory, total) <= HIGHEST_LINE);
+        let top = line.unwrap_or(0).max(total);
         let steps = self.schedule.steps.len().max(1);
-        #[allow(clippy::cast_precision_loss, reason = "as for `Scale`")]
-        let scale = Scale { steps: steps as f64, bytes: total as f64 };
+        #[allow(clippy::cast_precision_loss, reason = "as for `ratio`")]
+        let frame = Frame { width: PLOT[0], height: PLOT[1], steps: steps as f64, bytes: top as f64 };
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\">\n\
@@ -95,15 +100,40 @@ impl Plan {
              <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n",
             escape(title)
         );
-        self.rectangles().iter().for_each(|rectangle| scale.rectangle(&mut out, rectangle));
-        self.draw_axes(&mut out, &scale, total);
+        let all = self.timeline();
+        let count = all.len();
+        let Thinned { apart, together, count: merged } = thinned(all, &frame);
+        for (role, boxes) in together {
+            let path: String = boxes.iter().map(|b| outline(*b)).collect();
+            let _ = writeln!(
+                out,
+                "<path fill=\"{}\" d=\"{path}\"><title>{}, drawn together</title></path>",
+                colour(role),
+                role.name()
+            );
+        }
+        apart.iter().for_each(|rectangle| draw(&mut out, frame.place(rectangle), rectangle));
+        if merged > 0 {
+            let _ = writeln!(
+                out,
+                "<text x=\"{LEFT}\" y=\"44\" font-size=\"11\" fill=\"#444\">{} of {} values are too small to be \
+                 told apart and are drawn together.</text>",
+                counted(merged),
+                counted(count)
+            );
+        }
+        self.draw_axes(&mut out, &frame, top);
+        self.draw_lines(&mut out, &frame, memory, line);
         self.draw_legend(&mut out);
         out.push_str("</svg>\n");
         out
     }
 
-    /// Every value where it lies: what is kept all the time below, what comes and goes on top.
-    pub fn rectangles(&self) -> Vec<Rectangle> {
+    /// Memory over time: every value where it lies and as long as it is there, what is kept all the time below, what
+    /// comes and goes on top. Dispatches of all programs are counted one after the other, as
+    /// [`Schedule::programs`](crate::schedule::Schedule::programs) has them, and bytes from the bottom of all buffers
+    /// up to [`Plan::planned_bytes`].
+    pub fn timeline(&self) -> Vec<Rectangle> {
         let steps = self.schedule.steps.len().max(1);
         let (mut kept, bases) = self.kept_throughout(steps);
         kept.extend(self.come_and_go(&bases));
@@ -161,11 +191,11 @@ impl Plan {
         out
     }
 
-    fn draw_axes(&self, out: &mut String, scale: &Scale, total: u64) {
+    fn draw_axes(&self, out: &mut String, frame: &Frame, top: u64) {
         let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         for quarter in 0..=4 {
-            let bytes = total / 4 * quarter;
-            let y = scale.y(bytes);
+            let bytes = top / 4 * quarter;
+            let y = TOP + frame.y(bytes);
             let _ = writeln!(
                 out,
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444\">{}</text>",
@@ -174,9 +204,10 @@ impl Plan {
                 Bytes(bytes)
             );
         }
-        // Names stand on two lines in turn, because a short program is narrower than its name.
+        let _ = writeln!(out, "<line x1=\"{LEFT}\" y1=\"{floor}\" x2=\"{right}\" y2=\"{floor}\" stroke=\"#444\"/>");
+        // Programs follow one another; each begins with its name.
         for (i, program) in self.schedule.programs.iter().enumerate() {
-            let x = scale.x(program.steps.start);
+            let x = LEFT + frame.x(program.steps.start);
             let (anchor, dx) = if x > WIDTH - 110.0 { ("end", -4.0) } else { ("start", 3.0) };
             let y = if i % 2 == 0 { floor + 16.0 } else { floor + 30.0 };
             let (name, steps) = (program.name, program.steps.len());
@@ -184,20 +215,43 @@ impl Plan {
                 out,
                 "<line x1=\"{x:.2}\" y1=\"{TOP}\" x2=\"{x:.2}\" y2=\"{y:.1}\" stroke=\"#444\" stroke-dasharray=\"3 3\"/>\
                  <text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#444\" font-size=\"11\">\
-                 {name}: {steps} dispatches</text>",
-                x + dx
+                 {name}: {} dispatches</text>",
+                x + dx,
+                counted(steps)
             );
         }
-        let bound = self.lower_bound_bytes();
-        let y = scale.y(bound);
-        let _ = writeln!(
-            out,
-            "<line x1=\"{LEFT}\" y1=\"{y:.2}\" x2=\"{right}\" y2=\"{y:.2}\" stroke=\"#b00\" stroke-width=\"2\"/>\
-             <text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#b00\">load line: planned {}, lower bound {}</text>",
-            y - 6.0,
-            Bytes(total),
-            Bytes(bound)
-        );
+    }
+
+    /// The lower bound, below which no placement lies, and the load line, where the picture reaches so high.
+    fn draw_lines(&self, out: &mut String, frame: &Frame, memory: Option<u64>, line: Option<u64>) {
+        let (planned, bound) = (self.planned_bytes(), self.lower_bound_bytes());
+        let right = WIDTH - RIGHT;
+        let mut draw = |bytes: u64, up: f64, dash: &str, label: &str| {
+            let y = TOP + frame.y(bytes);
+            let _ = writeln!(
+                out,
+                "<line x1=\"{LEFT}\" y1=\"{y:.2}\" x2=\"{right}\" y2=\"{y:.2}\" stroke=\"#b00\" stroke-width=\"2\"{dash}/>\
+                 <text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#b00\" stroke=\"#fff\" stroke-width=\"3\" \
+                 paint-order=\"stroke\">{label}</text>",
+                y - up
+            );
+        };
+        let dash = " stroke-dasharray=\"6 4\"";
+        let bound_label = format!("planned {}, lower bound {}", Bytes(planned), Bytes(bound));
+        // Its words are below it where those of the load line are above.
+        let close = line.is_some_and(|line| frame.y(bound) - frame.y(line) < 20.0);
+        draw(bound, if close { -14.0 } else { 6.0 }, dash, &bound_label);
+        if let Some(line) = line {
+            let over = if planned > line { ", which the plan exceeds" } else { "" };
+            draw(line, 6.0, "", &format!("load line {}{over}", Bytes(line)));
+        } else if let Some(memory) = memory {
+            let _ = writeln!(
+                out,
+                "<text x=\"{right}\" y=\"44\" text-anchor=\"end\" fill=\"#b00\">load line {}, {:.1} times as high</text>",
+                Bytes(memory),
+                ratio(memory, planned)
+            );
+        }
     }
 
     fn draw_legend(&self, out: &mut String) {
@@ -216,6 +270,16 @@ impl Plan {
             );
         }
     }
+}
+
+/// A number with its digits in groups of three.
+fn counted(n: usize) -> String {
+    Bytes(n as u64).exact().trim_end_matches(" B").to_string()
+}
+
+/// A rectangle as a part of a path.
+fn outline(Area { x, y, width, height }: Area) -> String {
+    format!("M{:.0} {:.0}h{width:.0}v{height:.0}h-{width:.0}z", LEFT + x, TOP + y)
 }
 
 fn escape(text: &str) -> String {

@@ -1,13 +1,13 @@
 //! A plan in numbers that people read: by layer, at the peak.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use serde::Serialize;
 
 use super::{Placed, Plan};
-use crate::graph::Role;
-use crate::ids::{NodeId, SlotId, ValueId};
+use crate::graph::{Role, Value};
+use crate::ids::{SlotId, ValueId};
 use crate::schedule::touched;
 
 /// Something that is in memory at the peak.
@@ -19,6 +19,17 @@ pub struct PeakTenant {
     pub role: Role,
     /// Size, padding included where it stands alone.
     pub bytes: u64,
+}
+
+/// The moment when the most is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Peak {
+    /// The program.
+    pub program: &'static str,
+    /// Its dispatch, counted from 1.
+    pub dispatch: usize,
+    /// Bytes of all that is made on the way and alive then.
+    pub activation_bytes: u64,
 }
 
 /// A layer's share of the memory.
@@ -59,11 +70,12 @@ impl Plan {
         all
     }
 
-    /// The program whose step is the peak, and how far into it that is.
-    pub fn peak_moment(&self) -> Option<(&'static str, usize)> {
-        let step = self.tenants_bound.1 as usize;
+    /// The first moment when the most is alive; none where nothing is made on the way. What lies in memory then is
+    /// told by [`Plan::peak_tenants`].
+    pub fn peak(&self) -> Option<Peak> {
+        let (activation_bytes, step) = (self.tenants_bound.0, self.tenants_bound.1 as usize);
         let program = self.schedule.programs.iter().find(|p| p.steps.contains(&step))?;
-        Some((program.name, step - program.steps.start))
+        Some(Peak { program: program.name, dispatch: step - program.steps.start + 1, activation_bytes })
     }
 
     /// Memory by layer, in the order the layers first appear.
@@ -113,15 +125,9 @@ impl Plan {
     /// For each layer, the bytes alive from its forward to its backward pass, and those of the last
     /// tensor its forward pass makes.
     fn kept(&self) -> Vec<(&str, u64, u64)> {
-        let mut programs = self.graph.programs().iter().zip(&self.schedule.programs);
-        let Some((program, span)) = programs.find(|(p, _)| p.backward.is_some()) else { return Vec::new() };
-        // Copies that protect a value have later numbers, so it is the order of nodes that tells.
-        let forward = program.nodes.iter().copied().take_while(|&n| Some(n) != program.backward);
-        let forward: HashSet<NodeId> = forward.collect();
-        let steps = &self.schedule.steps[span.steps.clone()];
-        let before = steps.iter().take_while(|s| forward.contains(&s.node));
+        let Some(turn) = self.turn() else { return Vec::new() };
         let mut found: Vec<(&str, u64, u64)> = Vec::new();
-        for step in before.clone() {
+        for step in &self.schedule.steps[turn.steps.start..turn.at] {
             let node = &self.graph[step.node];
             let output = node.site.outputs.first().map_or(0, |o| self.graph[*o].ty.bytes());
             match found.iter_mut().find(|(label, ..)| *label == node.label) {
@@ -129,16 +135,21 @@ impl Plan {
                 None => found.push((&node.label, 0, output)),
             }
         }
-        let turn = crate::ops::clamp((span.steps.start + before.count()) as u64);
-        for Placed { tenant, place } in &self.tenants {
-            let start = tenant.interval.start;
-            let crosses = span.steps.contains(&(start as usize)) && start < turn && tenant.interval.end > turn;
+        for Placed { tenant, place } in self.crossing(&turn) {
             let label = &self.graph[tenant.values[0]].label;
-            if let (true, Some((_, kept, _))) = (crosses, found.iter_mut().find(|(l, ..)| l == label)) {
+            if let Some((_, kept, _)) = found.iter_mut().find(|(l, ..)| l == label) {
                 *kept = kept.saturating_add(place.bytes);
             }
         }
         found
+    }
+
+    /// How many of the values alive at the peak are such, by what lies there in the end, and their bytes.
+    pub(crate) fn alive_at_peak_if(&self, such: impl Fn(&Value) -> bool) -> (usize, u64) {
+        let spans = touched(&self.schedule.steps);
+        let now = self.tenants_bound.1;
+        let found = self.alive_at_peak().filter(|placed| such(&self.graph[held(placed, now, &spans)]));
+        found.fold((0, 0), |(count, bytes), placed| (count + 1, bytes.saturating_add(placed.place.bytes)))
     }
 
     fn alive_at_peak(&self) -> impl Iterator<Item = &Placed> {
@@ -167,12 +178,16 @@ impl Plan {
 
     /// A tenant's layer, the op that made what it holds at step `now`, and the shape.
     pub(super) fn tenant_name(&self, placed: &Placed, now: u32, spans: &HashMap<ValueId, Range<u32>>) -> String {
-        let made_by_then = |v: &&ValueId| spans.get(v).is_some_and(|s| s.start <= now);
-        let value = placed.tenant.values.iter().rev().find(made_by_then).unwrap_or(&placed.tenant.values[0]);
-        let value = &self.graph[*value];
+        let value = &self.graph[held(placed, now, spans)];
         let op = value.producer.map_or("", |(node, _)| self.graph[node].op.rule().name());
         format!("{}: {op} {} ({})", value.label, value.ty, Role::Activation.name())
     }
+}
+
+/// Which of a tenant's values lies there at step `now`.
+fn held(placed: &Placed, now: u32, spans: &HashMap<ValueId, Range<u32>>) -> ValueId {
+    let made_by_then = |v: &&ValueId| spans.get(v).is_some_and(|s| s.start <= now);
+    *placed.tenant.values.iter().rev().find(made_by_then).unwrap_or(&placed.tenant.values[0])
 }
 
 /// The layer in `LAYER.TENSOR`; a layer's own name may have dots in it.

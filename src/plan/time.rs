@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
-use crate::schedule::{Access, Step};
+use crate::schedule::{Access, Schedule, Step};
 
 /// What a device reaches, in as few numbers as explain the times of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,18 @@ impl Step {
 }
 
 impl Plan {
+    /// What [`Schedule::program_seconds`] says of its schedule.
+    pub fn program_seconds(&self, name: &str, rates: &Rates) -> f64 {
+        self.schedule.program_seconds(name, rates)
+    }
+
+    /// What [`Schedule::seconds`] says of its schedule.
+    pub fn seconds(&self, accumulate: u32, rates: &Rates) -> f64 {
+        self.schedule.seconds(accumulate, rates)
+    }
+}
+
+impl Schedule {
     /// Seconds that the device takes for one run of the program called `name`; 0 of one that is not there.
     pub fn program_seconds(&self, name: &str, rates: &Rates) -> f64 {
         self.steps_of(name).iter().map(|step| rates.seconds_of(step)).sum()
@@ -120,7 +132,7 @@ impl Plan {
 
     /// The steps of the program called `name`; none of one that is not there.
     pub(crate) fn steps_of(&self, name: &str) -> &[Step] {
-        self.program(name).map_or(&[], |at| &self.schedule.steps[self.schedule.programs[at].steps.clone()])
+        self.programs.iter().find(|p| p.name == name).map_or(&[], |p| &self.steps[p.steps.clone()])
     }
 }
 

@@ -292,7 +292,7 @@ impl<'a> Learner<'a> {
             return Err(EngineError::Lost { reason: reason.into() }.into());
         };
         let device = open()?;
-        self.session = Session::start(self.run.plan(device.target())?, &device)?;
+        self.session = self.run.start(self.run.plan(device.target())?, &device, &mut |news| tell(watcher, news))?;
         self.about = about(self.run, self.session.planned(), &self.remark);
         tell(watcher, &format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
         self.go_back(&checkpoint, watcher)

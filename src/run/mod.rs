@@ -50,12 +50,14 @@ mod source;
 mod summary;
 
 use crate::config::{Config, Length};
+use crate::device::Device;
 use crate::error::Error;
 use crate::nn::Time;
 use crate::target::Target;
 use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
 use crate::training::{Planned, Session, Training};
 
+pub use crate::plan::report::Peak;
 pub use bench::{BenchReport, Peaks};
 pub use date::day;
 pub use disk::DiskUse;
@@ -66,11 +68,11 @@ pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
 pub use probe::{Cache, Probed};
-pub use report::{Allowed, AllowedBy, Peak, PlanReport, ProgramReport};
+pub use report::{Allowed, AllowedBy, PlanReport, ProgramReport};
 pub use resume::Resumption;
 pub use score::Score;
 pub use source::{Batches, Examples, Part, Source};
-pub use summary::{Summary, Tally};
+pub use summary::{Driver, Summary, Tally};
 
 /// A run and its data.
 #[derive(Clone, Debug)]
@@ -141,7 +143,8 @@ impl Run {
         }
     }
 
-    /// Plans the run for `target`, with no device.
+    /// Plans the run for `target`, with no device: where it does not fit as it is described, in another way that
+    /// makes the same updates, unless its budget says not to; see [`Training::bargain`].
     ///
     /// # Errors
     /// Layers that do not fit one another; too little data for the batch.
@@ -149,11 +152,24 @@ impl Run {
         let _span = tracing::debug_span!("plan", target = target.name).entered();
         let started = std::time::Instant::now();
         self.batches()?;
-        let planned = self.training()?.plan(target)?;
+        let training = self.training()?;
+        let planned = if self.config.budget.bargain { training.bargain(target)? } else { training.plan(target)? };
         let (bytes, values) = (planned.plan.planned_bytes(), planned.plan.graph.value_ids().count());
         let dispatches = planned.plan.schedule.steps.len();
         tracing::info!(bytes, values, dispatches, milliseconds = milliseconds(started), "planned the run");
         Ok(planned)
+    }
+
+    /// Takes the memory of a plan of this run on `device`: where that gives less than it promised, of a smaller one
+    /// that makes the same updates, unless the run's budget says not to. Each time, `tell` is told.
+    ///
+    /// # Errors
+    /// As [`Session::start_in_what_there_is`].
+    pub fn start(&self, planned: Planned, device: &Device, tell: &mut dyn FnMut(&str)) -> Result<Session, Error> {
+        match self.config.budget.bargain {
+            true => Session::start_in_what_there_is(planned, device, tell),
+            false => Session::start(planned, device),
+        }
     }
 
     /// What is learnt from, batch by batch, without end.

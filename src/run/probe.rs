@@ -156,7 +156,7 @@ impl Probe {
             least = least.least(spent);
             all += spent.done / f64::from(rounds);
         }
-        let steps = self.engine.plan().steps_of(name);
+        let steps = self.engine.plan().schedule.steps_of(name);
         let dispatches = f64::from(runs) * steps.len() as f64;
         let each = |all: f64, nothing: f64| (all - nothing.min(all)) / dispatches;
         let at_once = steps.iter().map(Step::workgroups).fold(processors(), f64::min);
@@ -196,7 +196,7 @@ fn processors() -> f64 {
 
 /// What is left to be known from the seconds that one dispatch of a program is `busy`.
 fn solve(plan: &Plan, known: Rates, busy: &dyn Fn(&str) -> f64) -> Rates {
-    let work = |name: &str| work(plan.steps_of(name));
+    let work = |name: &str| work(plan.schedule.steps_of(name));
     let (mut long, mut long_work, mut terms) = (0.0, 0.0, 0.0);
     for (name, _) in PRODUCTS {
         long += busy(name);
@@ -212,7 +212,7 @@ fn solve(plan: &Plan, known: Rates, busy: &dyn Fn(&str) -> f64) -> Rates {
     let together = long / (long_work * (terms + tile_terms));
     let workgroups = (busy("tile") / (tile_work * (many + tile_terms)) / together).max(1.0);
     let moved = |step: &Step| step.moved_bytes() * (workgroups / step.workgroups()).max(1.0);
-    let moved: f64 = STREAMS.iter().flat_map(|name| plan.steps_of(name)).map(moved).sum();
+    let moved: f64 = STREAMS.iter().flat_map(|name| plan.schedule.steps_of(name)).map(moved).sum();
     let streamed: f64 = STREAMS.iter().map(|name| busy(name)).sum();
     Rates { unit_seconds: together * workgroups, tile_terms, workgroups, bytes_per_second: moved / streamed, ..known }
 }
@@ -278,7 +278,7 @@ mod tests {
                 assert_eq!(plan.dispatches(name), 1, "{name}");
             }
             assert_eq!(plan.dispatches("idle"), 2);
-            let tile = &plan.steps_of("tile")[0];
+            let tile = &plan.schedule.steps_of("tile")[0];
             assert_eq!(tile.workgroups(), 1.0, "one alone: {:?}", tile.dispatch.groups);
             assert!(plan.violations(None).is_empty());
         }

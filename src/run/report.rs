@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{DiskUse, HostUse, Probed};
+use crate::error::Error;
 use crate::graph::Role;
 use crate::plan::check::Violation;
-use crate::plan::report::{LayerBytes, PeakTenant};
+use crate::plan::kept::Kept;
+use crate::plan::report::{LayerBytes, Peak, PeakTenant};
+use crate::plan::reserved::Reserved;
 use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Refusal};
 use crate::schedule::Span;
 use crate::target::Target;
-use crate::training::{Planned, Storage, Task};
+use crate::training::{Bargain, KeptByPytorch, Planned, Saved, Storage, Task, Warning};
 
 /// A plan in numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +31,8 @@ pub struct PlanReport {
     pub fits: bool,
     /// Bytes of every device buffer together.
     pub planned_bytes: u64,
+    /// What the driver will reserve for these; none where the target does not tell how its driver places buffers.
+    pub reserved: Option<Reserved>,
     /// The fewest that any placement of the same values could take.
     pub lower_bound_bytes: u64,
     /// What the plan may take; none where neither run nor device say.
@@ -38,6 +43,14 @@ pub struct PlanReport {
     pub window: u32,
     /// Micro-steps of one update.
     pub accumulate: u32,
+    /// Timesteps of the segments that a window is worked out in; none where it is worked out as a whole.
+    pub segment: Option<u32>,
+    /// States between segments that are kept; none where all are.
+    pub segment_states: Option<u32>,
+    /// Whether gradients are released as soon as the optimizer has used them.
+    pub release_gradients: bool,
+    /// What the run was turned into, where it did not fit as described.
+    pub bargain: Option<Bargain>,
     /// Ids there are; 0 where the input is no text.
     pub vocabulary: u32,
     /// Features of the model's output.
@@ -48,6 +61,15 @@ pub struct PlanReport {
     pub roles: BTreeMap<Role, u64>,
     /// Bytes by layer, in the order of the model.
     pub layers: Vec<LayerBytes>,
+    /// What the forward pass leaves for the way back, and who reads it there.
+    pub kept_for_backward: Vec<Kept>,
+    /// What PyTorch's autograd would keep of the same layers, in f32: a model, see
+    /// [`Training::kept_by_pytorch`](crate::training::Training::kept_by_pytorch).
+    pub kept_by_pytorch: Option<Vec<KeptByPytorch>>,
+    /// What each saving brings, where it was asked for by [`PlanReport::with_savings`].
+    pub savings: Option<Vec<Saved>>,
+    /// What takes a large share for a reason that is easily overlooked.
+    pub warnings: Vec<Warning>,
     /// Where the most is alive; none if nothing is made on the way.
     pub peak: Option<Peak>,
     /// All that is alive there, the largest first, without staging and padding.
@@ -98,17 +120,6 @@ pub enum AllowedBy {
     Device,
 }
 
-/// The moment when the most is alive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Peak {
-    /// The program.
-    pub program: &'static str,
-    /// Its dispatch, counted from 1.
-    pub dispatch: usize,
-    /// Bytes of all that is made on the way and alive then.
-    pub activation_bytes: u64,
-}
-
 /// A program of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgramReport {
@@ -118,6 +129,8 @@ pub struct ProgramReport {
     pub dispatches: usize,
     /// How often a step of training runs it.
     pub runs_per_step: u32,
+    /// The most that is alive of what is made on the way.
+    pub peak_bytes: u64,
     /// At each of its dispatches, bytes of what is made on the way and alive.
     #[serde(skip)]
     pub alive_bytes: Vec<u64>,
@@ -132,28 +145,32 @@ impl PlanReport {
         let (training, plan) = (&planned.training, &planned.plan);
         let refusal = planned.refusal();
         let programs = programs(planned);
-        let peak = plan.peak_moment().map(|(program, at)| Peak {
-            program,
-            dispatch: at + 1,
-            activation_bytes: plan.tenants_bound.0,
-        });
         Self {
             format: Self::FORMAT,
             version: env!("CARGO_PKG_VERSION"),
             digest: plan.digest(),
             fits: refusal.is_none(),
             planned_bytes: plan.planned_bytes(),
+            reserved: plan.reserved(),
             lower_bound_bytes: plan.lower_bound_bytes(),
             memory: allowed(planned),
             batch: training.batch,
             window: training.window,
             accumulate: training.accumulate,
+            segment: training.segments.map(|s| s.timesteps),
+            segment_states: training.segments.and_then(|s| s.states),
+            release_gradients: training.release_gradients,
+            bargain: planned.bargain,
             vocabulary: training.network.task().map_or(0, Task::vocabulary),
             outputs: training.network.task().map_or(0, Task::outputs),
             parameters: planned.handles.parameters.iter().map(|p| p.ty.len()).fold(0, u64::saturating_add),
             roles: plan.roles().into_iter().collect(),
             layers: plan.layers(),
-            peak,
+            kept_for_backward: plan.kept_for_backward(),
+            kept_by_pytorch: training.kept_by_pytorch(),
+            savings: None,
+            warnings: planned.warnings(),
+            peak: plan.peak(),
             peak_tenants: plan.peak_tenants(),
             dispatches_per_step: programs.iter().map(|p| p.dispatches as u64 * u64::from(p.runs_per_step)).sum(),
             programs,
@@ -168,6 +185,14 @@ impl PlanReport {
             target: plan.target.clone(),
             refusal,
         }
+    }
+
+    /// The same with what each saving brings, for which `planned` is planned some five times more.
+    ///
+    /// # Errors
+    /// Those of [`Planned::savings`].
+    pub fn with_savings(self, planned: &Planned) -> Result<Self, Error> {
+        Ok(Self { savings: Some(planned.savings()?), ..self })
     }
 
     /// The same with the time of an update of `planned`, as far as `probed` tells.
@@ -205,6 +230,7 @@ fn programs(planned: &Planned) -> Vec<ProgramReport> {
         name: p.name,
         dispatches: p.steps.len(),
         runs_per_step: runs(p.name),
+        peak_bytes: alive[p.steps.clone()].iter().copied().max().unwrap_or(0),
         alive_bytes: alive[p.steps.clone()].to_vec(),
     };
     planned.plan.schedule.programs.iter().map(report).collect()

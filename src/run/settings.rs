@@ -5,7 +5,9 @@ use crate::nn::{Cell, Init, Inputs, Layer, LayerKind, Loss, Model, Recurrent, Ta
 use crate::ops::{self, Function};
 use crate::text;
 use crate::training::rate::{self, OneCycle};
-use crate::training::{LossScale, Network, NonFinite, Optimizer, ParameterGroup, Schedule, Storage, Training};
+use crate::training::{
+    LossScale, Network, NonFinite, Optimizer, ParameterGroup, Schedule, Segments, Storage, Training,
+};
 
 impl Config {
     /// What it says is to be learnt from examples of this kind, in a run of `steps` updates.
@@ -30,6 +32,8 @@ impl Config {
             non_finite: train.non_finite.map(NonFinite::from),
             seed: self.seed,
             memory: self.budget.memory,
+            release_gradients: self.budget.release_gradients,
+            segments: self.budget.segment.map(|timesteps| Segments { timesteps, states: self.budget.segment_states }),
             report_every: train.report_every,
             ..Training::with_network(Network::Layers { model: self.model(), task }, train.batch)
         }

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::engine::Drawn;
+use crate::plan::reserved::Reserved;
 use crate::training::{Session, StepReport};
 
 /// Steps whose mean loss is the loss in training.
@@ -23,6 +25,8 @@ pub struct Summary {
     pub planned_bytes: u64,
     /// Bytes that the device holds for the run, by its own counters; null where it has none.
     pub allocated_bytes: Option<u64>,
+    /// What the driver was to reserve for the run, and what it had reserved at its end.
+    pub driver: Driver,
     /// Buffers created since the end of the first step; null as above.
     pub allocations_after_first_step: Option<u64>,
     /// Updates made.
@@ -53,6 +57,15 @@ pub struct Summary {
     pub cpu_seconds: Option<f64>,
     /// Units predicted a second, once the first report has come, so without compiling.
     pub tokens_per_second: f64,
+}
+
+/// What a driver reserves for a run, wgpu's own buffers included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Driver {
+    /// What the plan tells; null where the device does not tell how its driver places buffers.
+    pub expected: Option<Reserved>,
+    /// What the device's allocator reports; null where it makes no report, so that there is the plan's ledger only.
+    pub measured: Option<Drawn>,
 }
 
 /// Adds up what steps report.
@@ -181,6 +194,7 @@ impl Summary {
             backend: plan.target.backend.clone(),
             planned_bytes: plan.planned_bytes(),
             allocated_bytes: session.held().map(|held| held.bytes),
+            driver: Driver { expected: plan.reserved(), measured: session.reserved() },
             allocations_after_first_step: session.allocations_after_first_step(),
             steps: session.steps(),
             tokens: tally.tokens,

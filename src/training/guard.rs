@@ -178,12 +178,15 @@ impl Session {
         Ok(found.map(|(node, program)| {
             let program = graph.programs().iter().find(|p| p.name == program);
             // Nodes are numbered as they are written, and differentiation writes after the loss.
-            let backward = program.and_then(|p| p.backward).is_some_and(|first| node >= first);
+            let backward = program.is_some_and(|p| p.is_backward(node));
             Origin::Layer { layer: graph[node].label.clone(), op: graph[node].op.rule().name(), backward }
         }))
     }
 
     fn in_norm(&mut self) -> Result<Option<Origin>, Error> {
+        if self.planned.handles.gradient_slots.is_empty() {
+            return Ok(None);
+        }
         let mut longest: Option<(f64, String)> = None;
         let mut sum = 0.0;
         let mut slots: Vec<Option<Vec<f32>>> = vec![None; self.planned.handles.gradient_slots.len()];

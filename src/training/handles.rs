@@ -1,8 +1,8 @@
 //! Where in a plan lies what a session uploads, runs and reads back.
 
+use crate::graph::Derived;
 use crate::ids::SlotId;
 use crate::nn::{CarriedState, Parameter};
-use crate::ops::Derivation;
 
 /// Where in a plan the session finds what it needs.
 #[derive(Clone, Debug)]
@@ -50,8 +50,8 @@ pub struct Handles {
     pub train_states: Vec<CarriedState>,
     /// Carried state of evaluation.
     pub evaluate_states: Vec<SlotId>,
-    /// Slots the host works out: from which, into which, how.
-    pub derived: Vec<(SlotId, SlotId, Derivation)>,
+    /// Slots the host works out, and how.
+    pub derived: Vec<(SlotId, Derived)>,
 }
 
 impl Handles {

@@ -23,29 +23,44 @@ impl Writer<'_> {
     /// how many predictions are right.
     pub(super) fn evaluate(&mut self, slots: &Slots) -> Result<(SlotId, Option<SlotId>), LayerError> {
         self.builder.begin("evaluate", Phase::Evaluate);
-        let Answer { loss, prediction } = self.answer(slots)?;
-        let targets = slots.fields.iter().find(|(name, ..)| name == TARGETS);
-        let hits = match targets.filter(|_| self.training.counts_hits()) {
-            Some((name, slot, ty)) => {
-                let targets = self.builder.graph.content(*slot, 0, ty.clone(), name);
-                let hits = self.builder.apply_one(Hits, &[prediction, targets])?;
-                Some(self.keep_result("right predictions", hits))
+        let fed = self.feed(slots, true);
+        let spans = self.training.spans();
+        let counts_hits = self.training.counts_hits();
+        let (mut states, mut lost, mut right) = (None, None, None);
+        for at in 0..spans.len() {
+            let (answer, values) = self.segment(&fed, &spans, at, states.take())?;
+            states = Some(self.builder.ends().after.clone());
+            let Some(Answer { loss, prediction }) = answer else { continue };
+            if counts_hits {
+                let hits = self.builder.apply_one(Hits, &[prediction, values.field(TARGETS)?])?;
+                right = Some(self.add_result("right predictions", hits, right));
             }
-            None => None,
-        };
-        let loss = self.keep_result("evaluated loss", loss);
+            lost = Some(self.add_result("evaluated loss", loss, lost));
+        }
         self.builder.graph.protect();
-        Ok((loss, hits))
+        Ok((lost.expect("a window ends with its targets"), right))
     }
 
     /// Writes what is predicted of a batch; returns its slot.
     pub(super) fn predict(&mut self, slots: &Slots) -> Result<SlotId, LayerError> {
         self.builder.begin("predict", Phase::Evaluate);
         // The loss is written too, and left out of the schedule since nothing reads it.
-        let prediction = self.answer(slots)?.prediction;
+        let fed = self.feed(slots, true);
+        let prediction = self.answer(&fed)?.prediction;
         let slot = self.keep_result("prediction", prediction);
         self.builder.graph.protect();
         Ok(slot)
+    }
+
+    /// Has `value` stay after the program, added to what is in `slot` if it has one; returns where.
+    fn add_result(&mut self, name: &str, value: ValueId, slot: Option<SlotId>) -> SlotId {
+        match slot {
+            None => self.keep_result(name, value),
+            Some(slot) => {
+                self.builder.graph.accumulate(value, slot, 0);
+                slot
+            }
+        }
     }
 
     /// Has `value` stay after the program; returns where.

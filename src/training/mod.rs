@@ -1,23 +1,31 @@
 //! Training described as data: model, task, batch geometry, optimizer. From it come the programs,
 //! the plan, and the session that runs it.
 
+mod bargain;
 mod batch;
 mod canary;
+mod give_way;
 mod groups;
 mod guard;
 mod handles;
 mod held_out;
+mod micro_step;
 mod numbers;
 mod optimizer;
 mod precision;
 mod profile;
 mod programs;
+mod pytorch;
 pub mod rate;
 mod refuse;
+mod release;
 mod reports;
+mod savings;
+mod segments;
 mod session;
 mod state;
 mod step;
+mod warnings;
 mod writer;
 
 use crate::bytes::Bytes;
@@ -28,16 +36,21 @@ use crate::target::Target;
 
 pub use crate::data::{Batch, Data};
 pub use crate::nn::{Custom, Loss, Model, Network, Task};
+pub use bargain::{Bargain, Offer, Way};
 pub use groups::ParameterGroup;
 pub use guard::{NonFinite, Origin};
 pub use handles::{Handles, SampleHandles};
 pub use optimizer::Optimizer;
 pub use precision::{LossScale, Storage};
 pub use profile::OpTime;
+pub use pytorch::KeptByPytorch;
 pub use rate::Schedule;
 pub use reports::{Evaluation, StepReport};
+pub use savings::{NONE_OF_THEM, Saved};
+pub use segments::Segments;
 pub use session::{NamedNumbers, Session};
 pub use state::TrainingState;
+pub use warnings::Warning;
 pub use writer::{Sampling, Writer};
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.
@@ -63,6 +76,13 @@ pub struct Training {
     /// Micro-steps that an update is split into, each of `batch / accumulate` rows. The update is
     /// the same up to rounding.
     pub accumulate: u32,
+    /// How a window is worked out in segments, so that less of it is in memory at once; `None`: as a whole. The
+    /// update is the same up to rounding.
+    pub segments: Option<Segments>,
+    /// Whether each gradient is released as soon as the optimizer has used it, so that no more of them are in memory
+    /// at once than the way back makes. The update is the same, to the bit. Where [`Training::keeps_gradients`] says
+    /// why not, it cannot be. After a step with a gradient that is not finite, parameters behind it have changed.
+    pub release_gradients: bool,
     /// How floats between two dispatches are stored.
     pub storage: Storage,
     /// How the loss is scaled where they are stored in halves.
@@ -118,6 +138,8 @@ impl Training {
             carry_state: false,
             lengths: false,
             accumulate: 1,
+            segments: None,
+            release_gradients: false,
             storage: Storage::default(),
             loss_scale: LossScale::default(),
             non_finite: None,
@@ -144,6 +166,11 @@ impl Training {
     /// The same with updates split into `accumulate` micro-steps.
     pub fn accumulate(self, accumulate: u32) -> Self {
         Self { accumulate, ..self }
+    }
+
+    /// The same with windows worked out in `segments`.
+    pub fn segments(self, segments: Segments) -> Self {
+        Self { segments: Some(segments), ..self }
     }
 
     /// Plans the run for `target`, with no device. Whether it fits is asked by
@@ -207,7 +234,7 @@ impl Training {
             ));
         }
         if let Network::Layers { model, task } = &self.network {
-            let timesteps = model.timesteps(self.window);
+            let timesteps = model.timesteps(1).saturating_mul(self.timesteps_forward());
             if timesteps > MOST_TIMESTEPS {
                 let window = self.window;
                 return Err(Error::Input(format!(
@@ -225,6 +252,8 @@ impl Training {
                 return Err(Error::Input(format!("`{name}` is {limit} and must be above 0")));
             }
         }
+        self.check_segments()?;
+        self.check_release()?;
         self.check_groups()?;
         if let Some(scale) = self.scaling() {
             scale.check().map_err(Error::Input)?;
@@ -274,6 +303,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Where in the plan the session finds what it needs.
     pub handles: Handles,
+    /// What the run was turned into, where it did not fit as described.
+    pub bargain: Option<Bargain>,
 }
 
 impl Planned {
@@ -318,6 +349,6 @@ impl Planned {
 
     /// Whether the plan exceeds no limit.
     pub fn fits(&self) -> bool {
-        self.plan.violations(self.memory()).is_empty()
+        self.plan.fits(self.memory())
     }
 }

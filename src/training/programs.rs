@@ -9,34 +9,78 @@
 //! sample    forward for one row of one timestep                  to write text
 //! ```
 
-use crate::autodiff::differentiate_scaled;
 use crate::error::Error;
-use crate::graph::{Graph, Role};
+use crate::graph::{Derived, Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::narrow::narrow;
-use crate::nn::{Answer, Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used, Values};
-use crate::ops::{Binary, Derivation, Emit, GradientNorm, ParameterRange};
-use crate::plan::{Plan, Staging};
+use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
+use crate::ops::{GradientNorm, ParameterRange};
+use crate::plan::{Outline, Plan, Staging};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
 use super::batch::Shape;
+use super::micro_step::Sums;
+use super::release::Told;
 use super::{Handles, Planned, SampleHandles, Storage, Training, groups};
+
+/// The slot of a field of batches.
+#[derive(Clone)]
+pub(super) struct FieldSlot {
+    pub(super) name: String,
+    pub(super) slot: SlotId,
+    pub(super) ty: TensorType,
+    /// Whether it has one for each timestep.
+    pub(super) time: bool,
+}
 
 /// The slots of a batch.
 #[derive(Clone)]
 pub(super) struct Slots {
-    pub(super) fields: Vec<(String, SlotId, TensorType)>,
-    keep: Option<SlotId>,
-    lengths: Option<SlotId>,
-    dropout: Option<SlotId>,
-    loss_scale: SlotId,
-    scaler: Option<SlotId>,
-    rows: u32,
+    pub(super) fields: Vec<FieldSlot>,
+    pub(super) keep: Option<SlotId>,
+    pub(super) lengths: Option<SlotId>,
+    pub(super) dropout: Option<SlotId>,
+    pub(super) loss_scale: SlotId,
+    pub(super) scaler: Option<SlotId>,
+    pub(super) rows: u32,
+}
+
+/// A run's programs, and what they need beside themselves.
+pub(super) struct Programs {
+    graph: Graph,
+    staging: Staging,
+    handles: Handles,
+}
+
+/// What of a plan's thrift is left out, which tells what it brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Without {
+    pub(super) pieces: bool,
+    pub(super) repeats: bool,
 }
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
-    let mut surveyed = survey(training)?;
+    plan_without(training, target, Without::default())
+}
+
+pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {
+    let Programs { graph, staging, handles } = programs(training, target, without)?;
+    let mut plan = Plan::new(graph, target, staging);
+    if let Some(allowed) = training.allowed(target) {
+        plan = plan.with_staging_within(allowed);
+    }
+    Ok(Planned { training: training.clone(), plan, handles, bargain: None })
+}
+
+/// The same without places.
+pub(super) fn outline(training: &Training, target: &Target) -> Result<Outline, Error> {
+    let Programs { graph, staging, .. } = programs(training, target, Without::default())?;
+    Ok(Outline::new(&graph, target, staging))
+}
+
+fn programs(training: &Training, target: &Target, without: Without) -> Result<Programs, Error> {
+    let mut surveyed = survey(training, target)?;
     let mut parameters = surveyed.parameters().to_vec();
     if let Some(pattern) = groups::idle(&parameters, &training.groups) {
         let all: Vec<_> = parameters.iter().map(|p| &p.name[..]).collect();
@@ -45,35 +89,44 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
     }
     groups::sort(&mut parameters, &training.groups);
     let mut builder = Builder::new(parameters, target, &surveyed, training.accumulate);
-    let mut writer = Writer { training, builder: &mut builder, used: surveyed.used() };
+    let mut writer = Writer { training, target, without, builder: &mut builder, used: surveyed.used() };
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
-    builder.graph.work_out_in_pieces(target);
-    builder.graph.repeat_what_is_cheap();
+    make_again(&mut builder.graph, target, without);
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    let mut plan = Plan::new(builder.graph, target, staging);
-    if let Some(allowed) = training.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min() {
-        plan = plan.with_staging_within(allowed);
+    Ok(Programs { graph: builder.graph, staging, handles })
+}
+
+/// Has what need not lie in memory as a whole, or all along, made when it is read.
+fn make_again(graph: &mut Graph, target: &Target, without: Without) {
+    if !without.pieces {
+        graph.work_out_in_pieces(target);
     }
-    Ok(Planned { training: training.clone(), plan, handles })
+    if !without.repeats {
+        graph.repeat_what_is_cheap();
+    }
 }
 
 /// The parameters of the network, and what it makes use of, found by writing it once.
-fn survey(training: &Training) -> Result<Builder, LayerError> {
+fn survey(training: &Training, target: &Target) -> Result<Builder, LayerError> {
     let mut builder = Builder::survey(training.carry_state, training.seed);
     builder.begin("survey", Phase::Train);
     let used = Used { keep: true, dropout: true };
-    let mut writer = Writer { training, builder: &mut builder, used };
+    let without = Without::default();
+    let mut writer = Writer { training, target, without, builder: &mut builder, used };
     let slots = writer.slots();
-    writer.answer(&slots)?;
+    let fed = writer.feed(&slots, true);
+    writer.answer(&fed)?;
     Ok(builder)
 }
 
 pub(super) struct Writer<'a> {
     pub(super) training: &'a Training,
+    target: &'a Target,
+    without: Without,
     pub(super) builder: &'a mut Builder,
     used: Used,
 }
@@ -88,13 +141,30 @@ impl Writer<'_> {
         let norm = graph.slot("gradient norm", Role::Result, 8, 1);
         let (mut optimizer_slots, mut gradient_slots) = (Vec::new(), Vec::new());
         if training.learn {
-            let gradients = self.builder.beside_parameters("gradient", Role::Gradient);
-            self.micro_step("first", &slots, loss, &gradients, false)?;
-            if training.accumulate > 1 {
-                self.micro_step("next", &slots, loss, &gradients, true)?;
+            let told = Told { loss, norm, scalars };
+            let states;
+            if training.release_gradients {
+                states = self.state_slots();
+                let learnt = self.micro_step("first", &slots, Sums { loss, gradients: None, add: false })?;
+                // What is made later than it stands has to be known of before weights are overwritten.
+                make_again(&mut self.builder.graph, self.target, self.without);
+                self.update_early(&slots, told, &states, learnt.loss, &learnt.gradients);
+                self.builder.graph.protect();
+                self.count_step(&slots, told);
+            } else {
+                gradient_slots = self.builder.beside_parameters("gradient", Role::Gradient);
+                let sums = |add| Sums { loss, gradients: Some(&gradient_slots), add };
+                self.micro_step("first", &slots, sums(false))?;
+                self.builder.graph.protect();
+                if training.accumulate > 1 {
+                    self.micro_step("next", &slots, sums(true))?;
+                    self.builder.graph.protect();
+                }
+                states = self.state_slots();
+                self.update(&gradient_slots, &states, &slots, told);
             }
-            optimizer_slots = self.update(&gradients, &slots, scalars, [loss, norm]);
-            gradient_slots = gradients;
+            let initial = training.optimizer.initial_state();
+            optimizer_slots = states.into_iter().flatten().map(|slot| (slot, initial)).collect();
         }
         let evaluated = training.evaluate.then(|| self.evaluate(&slots)).transpose()?;
         let (evaluated, hits) = evaluated.map_or((None, None), |(loss, hits)| (Some(loss), hits));
@@ -102,7 +172,7 @@ impl Writer<'_> {
         let sample = training.sample.then(|| self.sample(&slots)).transpose()?;
         let builder = &self.builder;
         Ok(Handles {
-            fields: slots.fields.iter().map(|(_, slot, _)| *slot).collect(),
+            fields: slots.fields.iter().map(|field| field.slot).collect(),
             keep: slots.keep,
             lengths: slots.lengths,
             dropout: slots.dropout,
@@ -134,7 +204,8 @@ impl Writer<'_> {
         let graph = &mut self.builder.graph;
         let fields = shape.fields().iter().map(|field| {
             let ty = field.tensor(training.window, rows);
-            (field.name.clone(), graph.slot(&field.name, Role::Input, ty.bytes(), 1), ty)
+            let slot = graph.slot(&field.name, Role::Input, ty.bytes(), 1);
+            FieldSlot { name: field.name.clone(), slot, ty, time: field.time }
         });
         let fields = fields.collect();
         let by_row = 4 * u64::from(rows);
@@ -149,105 +220,18 @@ impl Writer<'_> {
         }
     }
 
-    /// Tells the builder what the program begun has, and returns the values of its fields.
-    fn feed(&mut self, slots: &Slots, losses: bool) -> Values {
-        let graph = &mut self.builder.graph;
-        let mut content = |slot: SlotId, ty: TensorType| {
-            let name = graph[slot].name.clone();
-            graph.content(slot, 0, ty, name)
-        };
-        let by_row = TensorType::u32(&[slots.rows]);
-        let feeds = Feeds {
-            keep: slots.keep.map(|slot| content(slot, by_row.clone())),
-            lengths: slots.lengths.map(|slot| content(slot, by_row.clone())),
-            dropout: slots.dropout.map(|slot| content(slot, TensorType::u32(&[4]))),
-            loss_scale: losses.then(|| content(slots.loss_scale, TensorType::f32(&[1]))),
-        };
-        let fields = slots.fields.iter().map(|(name, slot, ty)| (name.clone(), content(*slot, ty.clone())));
-        let values = Values(fields.collect());
-        self.builder.feed(feeds);
-        values
-    }
-
-    /// Writes the network into the program begun.
-    pub(super) fn answer(&mut self, slots: &Slots) -> Result<Answer, LayerError> {
-        let values = self.feed(slots, true);
-        let answer = self.training.network.write(self.builder, &values)?;
-        // One written by hand may return anything as its loss.
-        let ty = &self.builder.graph[answer.loss].ty;
-        if *ty != TensorType::f32(&[1]) {
-            let reason = format!("its loss is {ty} and must be one number, f32[1]");
-            return Err(LayerError { layer: "network".into(), reason });
-        }
-        Ok(answer)
-    }
-
-    fn micro_step(
-        &mut self,
-        name: &'static str,
-        slots: &Slots,
-        loss_slot: SlotId,
-        gradients: &[SlotId],
-        add: bool,
-    ) -> Result<(), LayerError> {
-        self.builder.begin(name, Phase::Train);
-        let loss = self.answer(slots)?.loss;
-        let parameters = self.builder.parameters().to_vec();
-        let used: Vec<(usize, ValueId)> = parameters
-            .iter()
-            .enumerate()
-            .flat_map(|(i, p)| self.builder.values_of(p).into_iter().map(move |v| (i, v)))
-            .collect();
-        let wanted: Vec<ValueId> = used.iter().map(|(_, v)| *v).collect();
-        let graph = &mut self.builder.graph;
-        let scaler = slots.scaler.filter(|_| self.training.scaling().is_some());
-        let scale = scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
-        let found = differentiate_scaled(graph, loss, scale, &wanted);
-        // A parameter used twice has a gradient for each use.
-        let mut totals: Vec<Option<ValueId>> = vec![None; parameters.len()];
-        for (&(i, _), gradient) in used.iter().zip(found) {
-            let Some(gradient) = gradient else { continue };
-            totals[i] = Some(match totals[i] {
-                Some(so_far) => graph.emit(Binary::Add.into(), &[so_far, gradient])[0],
-                None => gradient,
-            });
-        }
-        let totals = &totals;
-        for (parameter, total) in parameters.iter().zip(totals) {
-            let Some(gradient) = *total else { continue };
-            let slot = gradients[parameter.group];
-            // Two parameters that are only ever added to one another have one gradient.
-            let shared = totals.iter().filter(|other| *other == total).count() > 1;
-            match (add, shared) {
-                (true, true) => graph.accumulate_apart(gradient, slot, parameter.offset),
-                (true, false) => graph.accumulate(gradient, slot, parameter.offset),
-                (false, _) => graph.store(gradient, slot, parameter.offset),
-            };
-        }
-        if add {
-            graph.accumulate(loss, loss_slot, 0);
-        } else {
-            graph.store(loss, loss_slot, 0);
-        }
-        graph.protect();
-        Ok(())
-    }
-
-    /// Writes the update; returns the slots of what the optimizer remembers, and what they start as.
+    /// Writes the update, with a slot for each group of parameters of each thing that the optimizer remembers.
     fn update(
         &mut self,
         gradients: &[SlotId],
+        states: &[Vec<SlotId>],
         slots: &Slots,
-        told: SlotId,
-        [loss, norm]: [SlotId; 2],
-    ) -> Vec<(SlotId, f32)> {
+        Told { loss, norm, scalars: told }: Told,
+    ) {
         self.builder.begin("update", Phase::Train);
         self.builder.enter("optimizer");
         let optimizer = self.training.optimizer;
         let parameters = self.builder.slots().to_vec();
-        let state = optimizer.state();
-        let states: Vec<Vec<SlotId>> =
-            state.iter().map(|name| self.builder.beside_parameters(name, Role::OptimizerState)).collect();
         let ranges: Vec<_> = (0..parameters.len()).map(|group| self.ranges(group)).collect();
         let graph = &mut self.builder.graph;
         let whole = |graph: &mut Graph, slot: SlotId| {
@@ -262,7 +246,7 @@ impl Writer<'_> {
         let slot = slots.scaler.expect("what learns counts its steps");
         let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
         let measured = [&g[..], &[loss, scaler]].concat();
-        let of_all = GradientNorm { max_norm: self.training.clip_norm, guard: Some(guard) };
+        let of_all = GradientNorm { max_norm: self.training.clip_norm, guard: Some(guard), after: false };
         let total = graph.apply_one(of_all, &measured).expect(fit);
         let total = graph.store(total, norm, 0);
         let scalars = graph.content(told, 0, TensorType::f32(&[8]), "optimizer scalars");
@@ -281,7 +265,6 @@ impl Writer<'_> {
             }
         }
         graph.protect();
-        states.into_iter().flatten().map(|slot| (slot, optimizer.initial_state())).collect()
     }
 
     /// The ranges of a slot of parameters that the optimizer treats alike; none if all of it is.
@@ -303,7 +286,7 @@ impl Writer<'_> {
         ranges.into_iter().map(|(_, range)| range).collect()
     }
 
-    fn range(&self, parameter: &Parameter, end: u64) -> ParameterRange {
+    pub(super) fn range(&self, parameter: &Parameter, end: u64) -> ParameterRange {
         let optimizer = self.training.optimizer;
         let group = parameter.update.checked_sub(1).map(|i| &self.training.groups[i]);
         let rate = group.and_then(|g| g.learning_rate).map_or(1.0, |rate| rate / optimizer.learning_rate());
@@ -328,8 +311,8 @@ impl Writer<'_> {
     }
 }
 
-fn derived(graph: &Graph) -> Vec<(SlotId, SlotId, Derivation)> {
-    graph.slot_ids().filter_map(|s| graph[s].derived.map(|(from, how)| (from, s, how))).collect()
+fn derived(graph: &Graph) -> Vec<(SlotId, Derived)> {
+    graph.slot_ids().filter_map(|s| graph[s].derived.clone().map(|how| (s, how))).collect()
 }
 
 /// Buffers large enough that a step is one submission and a report one readback.
@@ -337,7 +320,7 @@ fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handle
     let bytes = |slot: SlotId| graph[slot].bytes.next_multiple_of(8);
     let mut micro = handles.fields.clone();
     micro.extend(handles.keep.into_iter().chain(handles.lengths).chain(handles.dropout));
-    micro.extend(handles.derived.iter().map(|(_, into, _)| *into));
+    micro.extend(handles.derived.iter().map(|(into, _)| *into));
     let micro = micro.into_iter().map(bytes).fold(0, u64::saturating_add);
     let upload = micro
         .saturating_mul(training.accumulate.into())

@@ -1,10 +1,13 @@
 //! Turning a run down before anything is allocated, and finding what would fit by planning it.
 
+use crate::bytes::Bytes;
 use crate::error::Error;
-use crate::refusal::{Alternative, Refusal};
+use crate::plan::report::{LayerBytes, PeakTenant};
+use crate::plan::{Plan, Rates};
+use crate::refusal::{Alternative, Least, Refusal};
 use crate::target::Target;
 
-use super::{Planned, Storage, Training};
+use super::{Offer, Planned, Segments, Storage, Training, Way};
 
 impl Planned {
     /// Why the plan cannot run, with what would fit; `None` if it can.
@@ -13,10 +16,10 @@ impl Planned {
         if violations.is_empty() {
             return None;
         }
-        let mut tenants = self.plan.peak_tenants();
-        tenants.truncate(5);
         let planned_bytes = self.plan.planned_bytes();
-        Some(Refusal { planned_bytes, violations, tenants, alternatives: self.alternatives() })
+        let alternatives = self.alternatives();
+        let least = if alternatives.is_empty() { self.least() } else { None };
+        Some(Refusal { planned_bytes, violations, tenants: largest(&self.plan), alternatives, least })
     }
 
     /// The plan, if it can run.
@@ -31,57 +34,142 @@ impl Planned {
         Ok(self)
     }
 
-    /// The fewest micro-steps, halves between dispatches, the largest batch and the largest window that fit, all else equal;
-    /// if none does alone, the largest batch of the shortest window.
+    /// What would fit, each found by planning it: first what makes the same updates, the fastest first; then halves
+    /// between dispatches, the largest batch and the largest window, all else equal; if none of these does, the
+    /// largest batch of the shortest window.
     ///
     /// Windows are left as they are unless state is carried from one to the next: else a window is
     /// all that a row has, and a shorter one would be other data.
     pub fn alternatives(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         let shortest = if training.carry_state { 1 } else { training.window };
-        let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
-        let Some(least) = fitting(&least, target) else { return Vec::new() };
-        let mut found = Vec::new();
-        // The more micro-steps the smaller: counted from the most, the fewest that fit come last.
-        let splits: Vec<u32> = divisors(training.batch).into_iter().filter(|&n| n > training.accumulate).collect();
-        let split = |i: u32| Training { accumulate: splits[splits.len() - i as usize], ..training.clone() };
-        let fewest = largest_fit(crate::ops::clamp(splits.len() as u64), target, split);
-        found.extend(fewest.map(|p| alternative(&p, "the same updates, in more micro-steps")));
-        if training.storage == Storage::F32 {
-            let halves = fitting(&training.clone().storage(Storage::F16), target);
-            found.extend(halves.map(|p| alternative(&p, "the same batch, what is made on the way in halves")));
+        let mut found = self.same_updates();
+        if training.storage == Storage::F32 && training.learn {
+            let halves = Training { release_gradients: false, ..training.clone() }.storage(Storage::F16);
+            let halves = if found.is_empty() { halves.bargain(target) } else { halves.plan(target) };
+            let halves = halves.ok().filter(Planned::fits);
+            let change = "the same batch, what is made on the way in halves, whose rounding changes numbers";
+            found.extend(halves.map(|p| self.alternative(&p, change)));
         }
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
-        found.extend(largest_fit(rows - 1, target, batch).map(|p| alternative(&p, "the largest batch that fits")));
+        found.extend(largest_fit(rows - 1, target, batch).map(|p| self.alternative(&p, "the largest batch that fits")));
         if training.carry_state {
             let shorter = |window| Training { window, ..training.clone() };
             let shorter = largest_fit(training.window - 1, target, shorter);
-            found.extend(shorter.map(|p| alternative(&p, "the largest window that fits")));
+            found.extend(shorter.map(|p| self.alternative(&p, "the largest window that fits")));
         }
         if found.is_empty() && shortest < training.window {
             let single = |i: u32| Training { window: 1, ..batch(i) };
             let single = largest_fit(rows, target, single);
-            found.extend(single.map(|p| alternative(&p, "the largest batch of single timesteps")));
+            found.extend(single.map(|p| self.alternative(&p, "the largest batch of single timesteps")));
         }
         if found.is_empty() {
-            found.push(alternative(&least, if shortest == 1 { "one row of one timestep" } else { "one row" }));
+            let least =
+                self.smallest().filter(|p| self.training.allowed(target).is_none_or(|n| p.plan.planned_bytes() <= n));
+            let least = least.filter(Planned::fits);
+            let change = if shortest == 1 { "one row of one timestep" } else { "one row" };
+            found.extend(least.map(|p| self.alternative(&p, change)));
         }
         found
     }
+
+    /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
+    /// segments and by releasing gradients alone.
+    fn same_updates(&self) -> Vec<Alternative> {
+        let (training, target) = (&self.training, &self.plan.target);
+        if !self.is_too_large() {
+            return Vec::new();
+        }
+        let Ok(offers) = training.offers(target, &Rates::assumed()) else { return Vec::new() };
+        let own = training.way();
+        let allowed = training.allowed(target);
+        let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
+        let kinds: [fn(Way, Way) -> bool; 4] = [
+            |_, _| true,
+            |way, own| way == Way { accumulate: way.accumulate, ..own },
+            |way, own| way == Way { segments: way.segments, ..own },
+            |way, own| way == Way { release_gradients: true, ..own },
+        ];
+        let mut found: Vec<(Offer, Planned)> = Vec::new();
+        for kind in kinds {
+            let mut of_kind = offers.iter().filter(may_fit).filter(|offer| kind(offer.way, own));
+            let first = of_kind.find_map(|offer| Some((*offer, fitting(&training.in_way(offer.way), target)?)));
+            found.extend(first.filter(|(offer, _)| found.iter().all(|(other, _)| other.way != offer.way)));
+        }
+        found.sort_by(|(a, _), (b, _)| a.seconds.total_cmp(&b.seconds));
+        found.iter().map(|(offer, planned)| self.alternative(planned, &changed(offer.way, own))).collect()
+    }
+
+    /// One row in the shortest window there may be, in the smallest way.
+    fn smallest(&self) -> Option<Planned> {
+        let (training, target) = (&self.training, &self.plan.target);
+        let shortest = if training.carry_state { 1 } else { training.window };
+        let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
+        let offers = least.offers(target, &Rates::assumed()).ok()?;
+        let smallest = offers.iter().min_by_key(|offer| offer.bytes)?;
+        let memory = Some(Bytes(smallest.bytes.max(training.memory.map_or(0, |memory| memory.0))));
+        Training { memory, ..least.in_way(smallest.way) }.plan(target).ok()
+    }
+
+    fn least(&self) -> Option<Least> {
+        let smallest = self.smallest()?;
+        let held = |layer: &LayerBytes| layer.parameters + layer.gradients + layer.optimizer_state;
+        let layer = smallest.plan.layers().into_iter().max_by_key(held)?;
+        Some(Least {
+            planned_bytes: smallest.plan.planned_bytes(),
+            tenants: largest(&smallest.plan),
+            layer_bytes: held(&layer),
+            layer: layer.layer,
+        })
+    }
+
+    fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
+        let Training { batch, window, accumulate, segments, release_gradients, storage, .. } = planned.training;
+        let rates = Rates::assumed();
+        let seconds = |planned: &Planned| planned.plan.seconds(planned.training.accumulate, &rates);
+        Alternative {
+            batch,
+            window,
+            accumulate,
+            segment: segments.map(|s| s.timesteps),
+            segment_states: segments.and_then(|s| s.states),
+            release_gradients,
+            halves: storage == Storage::F16,
+            planned_bytes: planned.plan.planned_bytes(),
+            times_longer: seconds(planned) / seconds(self),
+            change: change.to_string(),
+        }
+    }
+}
+
+/// The largest five of what is alive when the most is.
+fn largest(plan: &Plan) -> Vec<PeakTenant> {
+    let mut tenants = plan.peak_tenants();
+    tenants.truncate(5);
+    tenants
+}
+
+/// What sets a way apart from the run's own, in a few words.
+fn changed(way: Way, own: Way) -> String {
+    let mut all = vec!["the same updates".to_string()];
+    if way.accumulate != own.accumulate {
+        all.push(format!("in {} micro-steps", way.accumulate));
+    }
+    if let Some(Segments { timesteps, .. }) = way.segments.filter(|_| way.segments != own.segments) {
+        all.push(format!("windows in segments of {timesteps} timesteps, made again on the way back"));
+    }
+    if way.release_gradients != own.release_gradients {
+        all.push("each gradient released once it is used".to_string());
+    }
+    all.join(", ")
 }
 
 /// What divides `n`, in ascending order.
-fn divisors(n: u32) -> Vec<u32> {
+pub(super) fn divisors(n: u32) -> Vec<u32> {
     let small: Vec<u32> = (1..=n.isqrt()).filter(|d| n.is_multiple_of(*d)).collect();
     let large = small.iter().rev().map(|d| n / d).filter(|d| u64::from(*d).pow(2) > u64::from(n));
     small.iter().copied().chain(large).collect()
-}
-
-fn alternative(planned: &Planned, change: &str) -> Alternative {
-    let Training { batch, window, accumulate, storage, .. } = planned.training;
-    let (halves, planned_bytes) = (storage == Storage::F16, planned.plan.planned_bytes());
-    Alternative { batch, window, accumulate, halves, planned_bytes, change: change.to_string() }
 }
 
 fn fitting(training: &Training, target: &Target) -> Option<Planned> {

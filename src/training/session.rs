@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::data::Batch;
 use crate::device::{Device, DeviceEngine};
-use crate::engine::{Engine, Held};
+use crate::engine::{Drawn, Engine, Held};
 use crate::error::Error;
 use crate::host::Host;
 use crate::ids::SlotId;
@@ -114,6 +114,12 @@ impl Session {
     /// What the device holds for this run, by its own counters; `None` where it has none.
     pub fn held(&self) -> Option<Held> {
         self.engine.held()
+    }
+
+    /// What the device's allocator has handed out and taken from the driver, for all that runs on the device; `None`
+    /// where it makes no report. [`Plan::reserved`] tells it beforehand.
+    pub fn reserved(&self) -> Option<Drawn> {
+        self.engine.reserved()
     }
 
     /// By how many buffers the device has held more, at the end of any step, than at the end of the

@@ -7,6 +7,7 @@ use super::rate::Rate;
 use super::session::{Carry, Pending, Session};
 use crate::data::{Batch, Data};
 use crate::error::Error;
+use crate::graph::Derived;
 use crate::ids::SlotId;
 
 impl Session {
@@ -112,7 +113,9 @@ impl Session {
         for (field, &slot) in shape.fields().iter().zip(&handles.fields) {
             let data = batch.field(&field.name).expect("the batch was checked");
             self.upload(slot, 0, data.bytes())?;
-            self.derive(slot, data)?;
+            if let Data::U32(ids) = data {
+                self.derive(slot, ids)?;
+            }
         }
         if let Some(keep) = handles.keep {
             let rows = index(self.plan().graph[keep].bytes / 4);
@@ -121,6 +124,7 @@ impl Session {
         }
         if let Some(lengths) = handles.lengths {
             self.upload(lengths, 0, bytemuck::cast_slice(&batch.lengths))?;
+            self.derive(lengths, &batch.lengths)?;
         }
         if let Some(dropout) = handles.dropout {
             let halves = self.step.to_le_bytes();
@@ -131,11 +135,11 @@ impl Session {
     }
 
     /// Uploads what the plan works out from the ids in `from`.
-    fn derive(&mut self, from: SlotId, data: &Data) -> Result<(), Error> {
-        let Data::U32(ids) = data else { return Ok(()) };
-        let derived: Vec<_> = self.planned.handles.derived.iter().filter(|(f, _, _)| *f == from).copied().collect();
-        for (_, into, how) in derived {
-            self.upload(into, 0, bytemuck::cast_slice(&how.compute(ids)))?;
+    fn derive(&mut self, from: SlotId, ids: &[u32]) -> Result<(), Error> {
+        let derived: Vec<_> =
+            self.planned.handles.derived.iter().filter(|(_, how)| how.from == from).cloned().collect();
+        for (into, Derived { elements, how, .. }) in derived {
+            self.upload(into, 0, bytemuck::cast_slice(&how.compute(&ids[elements])))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ const WIDE: f64 = 30.0;
 
 /// An axis from its lowest number to its highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
     pub(super) log: bool,
@@ -16,7 +16,7 @@ pub(super) struct Axis {
 impl Axis {
     /// One on which all finite `numbers` have room; logarithmic if it `may_be_log` and they differ that
     /// much. None of no number.
-    pub(super) fn around(numbers: impl Iterator<Item = f64>, may_be_log: bool) -> Option<Self> {
+    pub(crate) fn around(numbers: impl Iterator<Item = f64>, may_be_log: bool) -> Option<Self> {
         let mut range: Option<(f64, f64)> = None;
         for number in numbers.filter(|number| number.is_finite()) {
             let (low, high) = range.unwrap_or((number, number));
@@ -42,7 +42,7 @@ impl Axis {
     }
 
     /// Where `number` is, from 0 at the lowest to 1 at the highest.
-    pub(super) fn place(&self, number: f64) -> f64 {
+    pub(crate) fn place(&self, number: f64) -> f64 {
         match self.log {
             true => (number / self.low).ln() / (self.high / self.low).ln(),
             false => (number - self.low) / (self.high - self.low),
@@ -50,7 +50,7 @@ impl Axis {
     }
 
     /// The numbers that are marked, each as it is written.
-    pub(super) fn marks(&self) -> Vec<(f64, String)> {
+    pub(crate) fn marks(&self) -> Vec<(f64, String)> {
         if self.log {
             return self.log_marks().into_iter().map(|number| (number, number_text(number))).collect();
         }

@@ -1,7 +1,7 @@
 //! Text as HTML: nothing that was read from a file is ever taken for markup.
 
 /// Text as it stands between tags, or in an attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -21,6 +21,36 @@ pub(super) fn escape(text: &str) -> String {
 /// Values as JSON that no `</script>` in them can end.
 pub(super) fn script_json(value: &serde_json::Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+/// A page of its own: `body` is markup, and `title` and `footer` are text.
+pub(super) fn document(title: &str, style: &str, script: &str, body: &str, footer: &str) -> String {
+    let (title, footer, version) = (escape(title), escape(footer), env!("CARGO_PKG_VERSION"));
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"generator\" content=\"plimsoll {version}\">\n\
+         <title>{title} - Plimsoll</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{style}</style></head>\n\
+         <body><main>\n{body}</main>\n<footer>{footer}</footer>\n<script>\n{script}</script>\n</body></html>\n"
+    )
+}
+
+/// The numbers that are looked for first: a name, the number, and what more there is to say of it.
+pub(super) fn tiles(tiles: impl IntoIterator<Item = (&'static str, String, String)>) -> String {
+    let tile = |(name, is, more): (&str, String, String)| {
+        let (is, more) = (escape(&is), escape(&more));
+        format!("<div><span>{}</span><b>{is}</b><small>{more}</small></div>\n", escape(name))
+    };
+    format!("<div class=\"tiles\">\n{}</div>\n", tiles.into_iter().map(tile).collect::<String>())
+}
+
+/// Sentences that should not be overlooked; nothing where there are none.
+pub(super) fn warned<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let items: String = texts.into_iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
+    if items.is_empty() {
+        return items;
+    }
+    format!("<section id=\"warnings\" class=\"warn\"><h2>To be known</h2><ul>{items}</ul></section>\n")
 }
 
 /// A cell of a table.

@@ -10,7 +10,7 @@ use super::axis::number_text;
 use super::chart::Chart;
 use super::date::{date, date_of};
 use super::folder::{Found, PlanFile, Saved, State, SummaryFile};
-use super::html::{Cell, details, escape, note, pairs, section, table};
+use super::html::{Cell, details, document, escape, note, pairs, section, table, tiles as tiles_of, warned};
 use super::kernels::kernels;
 use super::measure::Measurements;
 use super::memory::memory;
@@ -20,14 +20,13 @@ use crate::plan::{data, model, optimizer, unit};
 use crate::progress::{duration, rounded};
 use crate::table::grouped;
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// Losses whose mean is the training loss while there is no summary, as many as a summary takes.
 const RECENT: usize = 50;
 
 /// The page of a run.
 pub(super) fn page(found: &Found, measured: &Measurements) -> String {
-    let name = escape(&found.name);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let version = env!("CARGO_PKG_VERSION");
     let parts = [
@@ -43,16 +42,7 @@ pub(super) fn page(found: &Found, measured: &Measurements) -> String {
         section("checkpoints", "Checkpoints", &checkpoints(&found.saved)),
         section("file", "The run file", &details("config.toml", &run_file(found))),
     ];
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"generator\" content=\"plimsoll {version}\">\n\
-         <title>{name} - Plimsoll</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style></head>\n\
-         <body><main>\n{}</main>\n<footer>Made by plimsoll {version}, {}.</footer>\n<script>\n{SCRIPT}</script>\n\
-         </body></html>\n",
-        parts.concat(),
-        date(now)
-    )
+    document(&found.name, STYLE, SCRIPT, &parts.concat(), &format!("Made by plimsoll {version}, {}.", date(now)))
 }
 
 fn header(found: &Found) -> String {
@@ -113,11 +103,7 @@ fn tiles(found: &Found) -> String {
             if held { "planned, and held" } else { "planned" }.into(),
         ));
     }
-    let tile = |(name, is, more): (&str, String, String)| {
-        let (is, more) = (escape(&is), escape(&more));
-        format!("<div><span>{name}</span><b>{is}</b><small>{more}</small></div>\n")
-    };
-    format!("<div class=\"tiles\">\n{}</div>\n", tiles.into_iter().map(tile).collect::<String>())
+    tiles_of(tiles)
 }
 
 /// Updates of the whole run; not known where its length is in epochs of data that are not here.
@@ -136,11 +122,7 @@ fn recent(history: &History) -> Option<f64> {
 }
 
 fn warnings(found: &Found) -> String {
-    if found.warnings.is_empty() {
-        return String::new();
-    }
-    let items: String = found.warnings.iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
-    format!("<section id=\"warnings\" class=\"warn\"><h2>To be known</h2><ul>{items}</ul></section>\n")
+    warned(found.warnings.iter().map(String::as_str))
 }
 
 fn about(found: &Found) -> String {

@@ -21,7 +21,7 @@ pub(super) fn timeline(plan: &Plan) -> String {
     let steps = plan.schedule.steps.len().max(1);
     let x = |step: usize| SIZE * step as f64 / steps as f64;
     let y = |bytes: u64| SIZE * (1.0 - bytes as f64 / total as f64);
-    let mut all = plan.rectangles();
+    let mut all = plan.timeline();
     let count = all.len();
     // The largest by area first, which keeps the order of those that stay of no account: none overlap.
     let area = |r: &Rectangle| (r.steps.len() as u128) * u128::from(r.bytes.end - r.bytes.start);

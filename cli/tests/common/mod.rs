@@ -152,3 +152,18 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, u64, &[u8])> {
     }
     found
 }
+
+/// The page at `path`, of which everything is there that it needs.
+pub(crate) fn page(scratch: &Scratch, path: &str) -> String {
+    let page = scratch.read(path);
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    for fetched in ["http:", "https:", "src=", "@import", "url("] {
+        assert!(!page.contains(fetched), "the page has `{fetched}` in it");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf "), "a number that cannot be drawn");
+    for tag in ["div", "section", "figure", "table", "svg", "script", "details", "span"] {
+        let [opened, closed] = [format!("<{tag}"), format!("</{tag}>")].map(|text| page.matches(&text).count());
+        assert_eq!(opened, closed, "<{tag}>");
+    }
+    page
+}

@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Lines, Problem};
 use super::keys::{BUDGET, TOP};
-use super::section::{Notes, Section};
+use super::section::{LARGEST, Notes, Section};
 use super::{BudgetConfig, Config, ConfigError, DataConfig};
 use crate::bytes::{Bytes, ParseBytesError, printable};
 
@@ -113,9 +113,20 @@ fn config<'t>(table: &'t DeTable<'t>, notes: &mut Notes<'t>) -> Config {
 }
 
 fn budget<'t>(top: &Section<'t>, notes: &mut Notes<'t>) -> BudgetConfig {
-    let budget = top.section("budget", BUDGET, notes);
-    let memory = budget.and_then(|budget| budget.value("memory"));
-    BudgetConfig { memory: memory.and_then(|value| size(value, notes)) }
+    let default = BudgetConfig::left_out();
+    let Some(budget) = top.section("budget", BUDGET, notes) else { return default };
+    let segment_states = budget.integer("segment_states", 0..=LARGEST, notes);
+    if segment_states.is_some() && budget.value("segment").is_none() {
+        let message = "`segment_states` is for windows in segments; add `segment`, or leave it out";
+        notes.say(budget.at("segment_states"), message.to_owned());
+    }
+    BudgetConfig {
+        memory: budget.value("memory").and_then(|value| size(value, notes)),
+        segment: budget.count("segment", notes),
+        segment_states: segment_states.and_then(|states| u32::try_from(states).ok()),
+        release_gradients: budget.boolean("release_gradients", notes).unwrap_or(default.release_gradients),
+        bargain: budget.boolean("bargain", notes).unwrap_or(default.bargain),
+    }
 }
 
 /// A size as text, or a bare number of bytes.

@@ -62,11 +62,19 @@ impl Any {
         let data = self.data();
         let (seed, train) = (self.pick(u64::MAX), self.train(&data));
         let layers = self.layers(&data, train.carry_state);
-        let memory = self.maybe(|any| Bytes((1 + any.pick(999)) << any.pick(50)));
+        let budget = BudgetConfig {
+            memory: self.maybe(|any| Bytes((1 + any.pick(999)) << any.pick(50))),
+            segment: self.maybe(Self::count),
+            segment_states: None,
+            release_gradients: self.flag(),
+            bargain: self.flag(),
+        };
+        let segment_states = self.maybe(Self::count).filter(|_| budget.segment.is_some());
+        let budget = BudgetConfig { segment_states, ..budget };
         let every = self.of(&[Every::Never, Every::Steps(1), Every::Steps(u64::MAX), Every::Seconds(3600)]);
         let every = if self.flag() { every } else { Every::Seconds(self.steps()) };
         let checkpoint = CheckpointConfig { every, keep: self.count() };
-        Config { seed, data, layers, train, checkpoint, budget: BudgetConfig { memory } }
+        Config { seed, data, layers, train, checkpoint, budget }
     }
 
     fn data(&mut self) -> DataConfig {

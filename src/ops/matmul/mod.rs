@@ -71,6 +71,14 @@ impl Rule for Matmul {
         "matmul"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match (self.layout, input) {
+            (_, 2..) => "what is added to the product",
+            (Layout::Tn, _) => "a factor of the weight's gradient",
+            (Layout::Nn | Layout::Nt, _) => "a factor of the gradient that is passed on",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let (a, b) = (&inputs[0], &inputs[1]);
         ShapeError::unless_floats("matmul", "a", a)?;

@@ -92,6 +92,14 @@ impl Rule for ElmanGradient {
         "elman gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the gradient that is handed to it",
+            1 => "the slope is told from the result",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = window(op, &inputs[0], 1)?;

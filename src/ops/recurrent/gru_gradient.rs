@@ -38,6 +38,17 @@ impl Rule for GruGradient {
         "gru gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the gradient that is handed to it",
+            1 => "the gates, whose slopes are told from their results",
+            2 => "U h + b of the new gate, which the reset gate multiplies",
+            3 => "h[t-1], which the update gate lets through",
+            4 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = window(op, &inputs[1], 3)?;

@@ -61,6 +61,16 @@ impl Rule for GruResetBeforeGradient {
         "gru gradient, reset before"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the gradient that is handed to it",
+            1 => "the gates, whose slopes are told from their results",
+            2 => "h[t-1], which the gates multiply",
+            3 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = extents(op, &inputs[1], self.reverse)?;
@@ -173,6 +183,14 @@ impl Rule for GruResetBeforeGradient {
 impl Rule for GruResetBeforeWeightGradient {
     fn name(&self) -> &'static str {
         "gru weight gradient, reset before"
+    }
+
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            2 => "h[t-1], a factor of the weight's gradient",
+            3 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {

@@ -52,6 +52,14 @@ impl Rule for GruWeightGradient {
         "gru weight gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            2 => "h[t-1], a factor of the weight's gradient",
+            3 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = check_slopes(op, inputs)?;

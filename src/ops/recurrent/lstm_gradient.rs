@@ -39,6 +39,16 @@ impl Rule for LstmGradient {
         "lstm gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 => "the gradient that is handed to it",
+            1 => "the gates, whose slopes are told from their results",
+            2 => "the cells, for c[t-1] and tanh(c[t])",
+            3 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = window(op, &inputs[1], 4)?;

@@ -113,6 +113,13 @@ impl Rule for PiecewiseGradient {
         self.of.rule().name()
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            0 | 1 => "a factor of the gradient that is handed to it, worked out in pieces",
+            _ => self.of.rule().need(input - 1),
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let fits = inputs.len() > 2 && self.steps > 0 && self.of.rule().is_stepwise();

@@ -88,6 +88,14 @@ impl Rule for RecurrentWeightGradient {
         "recurrent weight gradient"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            1 => "h[t-1], a factor of the weight's gradient",
+            2 => "the state that the window began with",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let none = || format!("y {} is no sequence (T, B, H)", inputs[1]);

@@ -68,7 +68,8 @@ impl Learner<'_> {
     pub(super) fn give_up(&mut self, report: &StepReport, watcher: &mut dyn Watcher) -> Result<Error, Error> {
         self.wait(watcher);
         let stops = self.policy() == NonFinite::Stop;
-        let as_it_was = stops && self.bring_back(report.step - 1, watcher)?;
+        let in_part = self.session.planned().training.release_gradients && report.loss.is_finite();
+        let as_it_was = stops && self.bring_back(report.step - 1, in_part, watcher)?;
         let what = self.what_happened(report, as_it_was)?;
         let in_a_row = if stops {
             if self.session.steps() >= report.step {
@@ -87,7 +88,11 @@ impl Learner<'_> {
         if as_it_was && self.run.config.checkpoint.every != Every::Never {
             self.save_as_it_was(watcher)?;
         }
-        let weights = self.finite_weights(watcher)?;
+        let mut weights = self.finite_weights(watcher)?;
+        if in_part && !as_it_was {
+            weights += ", though some were changed by the step itself before it was known, as gradients are released \
+                        early and there is no checkpoint to make the steps before it from again,";
+        }
         let summary = self.run.summary(&mut self.session, &self.tally)?;
         self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
         let scale = if self.session.planned().training.scaling().is_some() { " or of `loss_scale`" } else { "" };
@@ -98,13 +103,13 @@ impl Learner<'_> {
         )))
     }
 
-    /// Makes the session what it was after `step`, since when nothing that is learnt has changed; returns whether
-    /// it is.
+    /// Makes the session what it was after `step`, since when nothing that is learnt has changed, or only `in_part`,
+    /// where gradients are released before all of them are known; returns whether it is.
     ///
-    /// State that is carried from window to window has gone on, and is brought back by making the steps since the
+    /// What has changed in part, and state that is carried from window to window has gone on, and is brought back by making the steps since the
     /// newest checkpoint again, to the bit: as long as a checkpoint is old, or until the watcher wants an end.
-    fn bring_back(&mut self, step: u64, watcher: &mut dyn Watcher) -> Result<bool, Error> {
-        if !self.session.planned().training.carry_state {
+    fn bring_back(&mut self, step: u64, in_part: bool, watcher: &mut dyn Watcher) -> Result<bool, Error> {
+        if !self.session.planned().training.carry_state && !in_part {
             return Ok(true);
         }
         let mut told = Vec::new();

@@ -1,0 +1,60 @@
+//! What a plan will take, before any place is looked for: the many that a search goes through need no more.
+
+use super::Staging;
+use super::layout::{alignment, kept_bytes};
+use super::lifetime::tenants;
+use super::place::{Interval, lower_bound};
+use crate::graph::Graph;
+use crate::schedule::{Schedule, schedule};
+use crate::target::Target;
+
+/// A plan without places.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// What would run.
+    pub schedule: Schedule,
+    /// Bytes of all slots.
+    pub kept_bytes: u64,
+    /// The greatest sum of tenants alive at once: no placement takes less.
+    pub tenants_bytes: u64,
+    /// The host's buffers.
+    pub staging: Staging,
+}
+
+impl Outline {
+    /// Outlines the plan that [`Plan::new`](super::Plan::new) would make.
+    pub fn new(graph: &Graph, target: &Target, staging: Staging) -> Self {
+        let schedule = schedule(graph, target);
+        let intervals: Vec<Interval> = tenants(graph, &schedule).iter().map(|t| t.interval).collect();
+        let tenants_bytes = lower_bound(&intervals, alignment(target)).0;
+        Self { schedule, kept_bytes: kept_bytes(graph, target), tenants_bytes, staging }
+    }
+
+    /// The fewest bytes that [`Plan::with_staging_within`](super::Plan::with_staging_within) could bring the plan to.
+    pub fn least_bytes(&self) -> u64 {
+        let staging = self.staging.within(0).bytes();
+        self.kept_bytes.saturating_add(self.tenants_bytes).saturating_add(staging)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Model, Task};
+    use crate::plan::Plan;
+    use crate::training::Training;
+
+    #[test]
+    fn an_outline_knows_what_its_plan_takes() {
+        let target = Target::profile("webgpu-default").unwrap();
+        let model = Model::new().embedding(16).lstm(24).output();
+        let planned = Training::new(model, Task::next_token(30), 6).window(10).plan(&target).unwrap();
+        let Plan { graph, staging, .. } = planned.plan.clone();
+        let outline = Outline::new(&graph, &target, staging);
+        let all = outline.kept_bytes + outline.tenants_bytes + outline.staging.bytes();
+        assert_eq!(all, planned.plan.lower_bound_bytes());
+        assert!(outline.least_bytes() < all);
+        let least = planned.plan.with_staging_within(outline.least_bytes());
+        assert_eq!(least.planned_bytes(), outline.least_bytes());
+    }
+}

@@ -1,0 +1,245 @@
+//! Memory for time: the same updates made in other ways, of which the fastest that fits is taken.
+//!
+//! A batch in more micro-steps, a window in segments, gradients released one by one: each makes the updates that
+//! were described, up to the order of sums, in less memory. All of them are written and outlined, not estimated; a
+//! plan is made of the fastest that may fit. The list and its order depend on the run and on the kind of device
+//! alone, never on the budget, so that more memory never gives a slower plan, and less never a larger one.
+
+use std::num::NonZero;
+use std::thread;
+
+use serde::Serialize;
+
+use super::programs::outline;
+use super::segments::Segments;
+use super::{Planned, Training};
+use crate::error::Error;
+use crate::plan::{Outline, Rates};
+use crate::target::Target;
+
+/// What is chosen of a run without another result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Way {
+    /// Micro-steps of an update.
+    pub accumulate: u32,
+    /// How a window is worked out in segments, if it is.
+    pub segments: Option<Segments>,
+    /// Whether gradients are released as soon as they are used.
+    pub release_gradients: bool,
+}
+
+impl Way {
+    /// It in a few words.
+    pub fn told(self) -> String {
+        let mut all = vec![match self.accumulate {
+            1 => "one micro-step".to_string(),
+            n => format!("{n} micro-steps"),
+        }];
+        if let Some(Segments { timesteps, states }) = self.segments {
+            let states = states.map_or_else(|| "all states".into(), |n| format!("{n} states"));
+            all.push(format!("segments of {timesteps} timesteps, {states} between them kept"));
+        }
+        if self.release_gradients {
+            all.push("each gradient released once it is used".into());
+        }
+        all.join(", ")
+    }
+}
+
+/// A way, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Offer {
+    /// The way.
+    pub way: Way,
+    /// The budget it needs at least; a little more makes staging larger.
+    pub bytes: u64,
+    /// What an update is estimated to take.
+    pub seconds: f64,
+}
+
+/// What a run that does not fit as described was turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bargain {
+    /// What was described.
+    pub asked: Way,
+    /// Bytes that it would have taken.
+    pub asked_bytes: u64,
+    /// How much longer an update is estimated to take than it would have.
+    pub times_longer: f64,
+}
+
+/// Dispatches that are written at most in search of a way; a minute's worth would be of no use.
+const MOST_DISPATCHES: usize = 1_500_000;
+
+/// Numbers of micro-steps that are looked at, at most but for one.
+const MOST_SPLITS: usize = 8;
+
+/// Limits that are exceeded less by a smaller way.
+const BARGAINED: [&str; 5] = [
+    "memory",
+    "memory_bytes",
+    "max_buffer_size",
+    "max_storage_buffer_binding_size",
+    "max_compute_workgroups_per_dimension",
+];
+
+impl Training {
+    /// The way it is described.
+    pub fn way(&self) -> Way {
+        let Self { accumulate, segments, release_gradients, .. } = *self;
+        Way { accumulate, segments, release_gradients }
+    }
+
+    /// The same run in another way.
+    pub fn in_way(&self, way: Way) -> Self {
+        let Way { accumulate, segments, release_gradients } = way;
+        Self { accumulate, segments, release_gradients, ..self.clone() }
+    }
+
+    /// Bytes that its plan may take: the less of what the run and the device allow.
+    pub fn allowed(&self, target: &Target) -> Option<u64> {
+        self.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min()
+    }
+
+    /// Plans the run for `target` as it is described if that fits, or else in the fastest way known that makes the
+    /// same updates and fits, as [`Planned::bargain`] then tells. If none does, the plan is that of the run as it is
+    /// described, and refused.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub fn bargain(&self, target: &Target) -> Result<Planned, Error> {
+        let asked = self.plan(target)?;
+        if asked.fits() || !asked.is_too_large() {
+            return Ok(asked);
+        }
+        let rates = Rates::assumed();
+        let asked_seconds = asked.plan.seconds(self.accumulate, &rates);
+        let mut offers = self.offers(target, &rates)?;
+        offers.retain(|offer| self.allowed(target).is_none_or(|allowed| offer.bytes <= allowed));
+        for offer in &offers {
+            let planned = self.in_way(offer.way).plan(target)?;
+            if planned.fits() {
+                let bargain = Bargain {
+                    asked: self.way(),
+                    asked_bytes: asked.plan.planned_bytes(),
+                    times_longer: offer.seconds / asked_seconds,
+                };
+                return Ok(Planned { bargain: Some(bargain), ..planned });
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Every way known to make its updates, the fastest first.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub fn offers(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
+        self.check()?;
+        let first = outline(self, target)?;
+        let dispatches = first.schedule.steps.len().max(1);
+        let ways = self.ways();
+        // A way writes about twice what the description does. Those that are left out are so evenly.
+        let most = (MOST_DISPATCHES / (2 * dispatches)).max(8);
+        let every = ways.len().div_ceil(most).max(1);
+        let ways: Vec<Way> = ways.into_iter().step_by(every).collect();
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(ways.len().max(1));
+        let offer = |way: &Way| {
+            // One that the run refuses is no way to make it.
+            let outline = outline(&self.in_way(*way), target).ok()?;
+            Some(Offer::of(*way, &outline, rates))
+        };
+        let part = |part: usize| ways.iter().skip(part).step_by(threads).filter_map(offer).collect::<Vec<_>>();
+        let mut offers: Vec<Offer> = thread::scope(|scope| {
+            let parts: Vec<_> = (0..threads).map(|i| scope.spawn(move || part(i))).collect();
+            parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
+        });
+        offers.push(Offer::of(self.way(), &first, rates));
+        let key = |way: &Way| (way.accumulate, way.segments, way.release_gradients);
+        offers.sort_by(|a, b| {
+            let seconds = a.seconds.total_cmp(&b.seconds);
+            seconds.then(a.bytes.cmp(&b.bytes)).then_with(|| key(&a.way).cmp(&key(&b.way)))
+        });
+        Ok(offers)
+    }
+
+    /// Of all ways those of which none is both faster and smaller than another, the fastest first.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub fn front(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
+        let mut offers = self.offers(target, rates)?;
+        Self::keep_front(&mut offers);
+        Ok(offers)
+    }
+
+    /// Leaves out of `offers`, the fastest first, what is no smaller than a faster one.
+    pub fn keep_front(offers: &mut Vec<Offer>) {
+        let mut least = u64::MAX;
+        offers.retain(|offer| {
+            let smaller = offer.bytes < least;
+            least = least.min(offer.bytes);
+            smaller
+        });
+    }
+
+    /// The ways to make its updates, but for its own: what the description chooses is kept.
+    fn ways(&self) -> Vec<Way> {
+        let own = self.way();
+        let mut ways = Vec::new();
+        let splits: Vec<u32> =
+            super::refuse::divisors(self.batch).into_iter().filter(|&n| n >= own.accumulate).collect();
+        // With rows fewer by little there is little to gain.
+        let every = splits.len().div_ceil(MOST_SPLITS);
+        let fewest = splits.iter().copied().rev().step_by(every).chain(splits.first().copied());
+        for accumulate in fewest {
+            for segments in self.cuts(accumulate == own.accumulate) {
+                let kept = Way { accumulate, segments, release_gradients: false };
+                ways.push(kept);
+                let released = Way { release_gradients: true, ..kept };
+                ways.extend(self.in_way(released).keeps_gradients().is_none().then_some(released));
+            }
+        }
+        ways.retain(|way| *way != own && (way.release_gradients || !own.release_gradients));
+        // The first of these is among the others where none is left out.
+        let mut seen = std::collections::HashSet::new();
+        ways.retain(|way| seen.insert(*way));
+        ways
+    }
+
+    /// The ways to cut its window: the one described, or none and as many as there are powers of 2 in it, each with
+    /// all and with few states between segments kept; about three times as many, if it should be `fine`.
+    fn cuts(&self, fine: bool) -> Vec<Option<Segments>> {
+        if self.segments.is_some() || self.network.only_whole(self.lengths).is_some() {
+            return vec![self.segments];
+        }
+        let powers = (1..=15).flat_map(|power| [(1 << power, true), (3 << (power - 1), fine)]);
+        let counts = powers.filter(|&(n, wanted)| wanted && n <= self.window).map(|(n, _)| n);
+        let mut cuts: Vec<Option<Segments>> = vec![None];
+        for count in counts {
+            let timesteps = self.window.div_ceil(count);
+            let count = self.window.div_ceil(timesteps);
+            let few =
+                [(count / 4, fine), (count.ilog2(), true)].into_iter().filter(|&(_, wanted)| wanted && count >= 8);
+            let few = few.map(|(states, _)| Some(states));
+            cuts.extend(std::iter::once(None).chain(few).map(|states| Some(Segments { timesteps, states })));
+        }
+        cuts.dedup();
+        cuts
+    }
+}
+
+impl Planned {
+    /// Whether all that it exceeds could be less in another way.
+    pub(super) fn is_too_large(&self) -> bool {
+        let found = self.plan.violations(self.memory());
+        self.training.learn && found.iter().all(|violation| BARGAINED.contains(&violation.limit))
+    }
+}
+
+impl Offer {
+    fn of(way: Way, outline: &Outline, rates: &Rates) -> Self {
+        let seconds = outline.schedule.seconds(way.accumulate, rates);
+        Self { way, bytes: outline.least_bytes(), seconds }
+    }
+}

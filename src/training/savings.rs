@@ -1,0 +1,74 @@
+//! What each way of saving memory brings a run, found by planning it without.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::graph::Role;
+use crate::plan::{Plan, Saving};
+
+use super::programs::{Without, plan_without};
+use super::{Planned, Storage, Training};
+
+/// A way of saving memory, and what the run would take without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// What is done; `none of them` for a run without all that are listed.
+    pub saving: &'static str,
+    /// How, in a few words.
+    pub how: &'static str,
+    /// What [`Plan::planned_bytes`] would be without it alone, the host's buffers unchanged.
+    pub without_bytes: u64,
+}
+
+/// What the last row of [`Planned::savings`] is called.
+pub const NONE_OF_THEM: &str = "none of them";
+
+impl Planned {
+    /// What each saving brings this run: what it would take without that one, and, last, without all of them, every
+    /// value with bytes of its own. Each is found by placing or planning anew. Savings overlap: what one does not
+    /// save another may, so that they do not add up.
+    ///
+    /// # Errors
+    /// Those of [`Training::plan`].
+    pub fn savings(&self) -> Result<Vec<Saved>, Error> {
+        let (plan, training) = (&self.plan, &self.training);
+        let replanned = |training: &Training, without| plan_without(training, &plan.target, without);
+        let pieces = replanned(training, Without { pieces: true, ..Without::default() })?;
+        let repeats = replanned(training, Without { repeats: true, ..Without::default() })?;
+        let full = Training { storage: Storage::F32, ..training.clone() };
+        let mut found: Vec<Saved> = Vec::new();
+        let mut add = |saving, how, without_bytes| found.push(Saved { saving, how, without_bytes });
+        add("bytes used again", "once nobody needs what lay there", plan.bytes_without(&[Saving::Reuse]));
+        add("results in place", "over what they are made from", plan.bytes_without(&[Saving::InPlace]));
+        add("views", "bytes of another value, not copies", plan.bytes_without(&[Saving::Views]));
+        add("gradients in pieces", "what a layer hands back, as it is read", self.with_device_bytes_of(&pieces.plan));
+        add("made again", "what is cheap, rather than kept", self.with_device_bytes_of(&repeats.plan));
+        if training.storage == Storage::F16 {
+            let full = replanned(&full, Without::default())?;
+            add("halves", "what lies between dispatches, in f16", self.with_device_bytes_of(&full.plan));
+        }
+        if training.segments.is_some() {
+            let whole = replanned(&Training { segments: None, ..training.clone() }, Without::default())?;
+            add(
+                "segments",
+                "a window piece by piece, made again on the way back",
+                self.with_device_bytes_of(&whole.plan),
+            );
+        }
+        if training.release_gradients {
+            let kept = replanned(&Training { release_gradients: false, ..training.clone() }, Without::default())?;
+            add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
+        }
+        let full = Training { segments: None, release_gradients: false, ..full };
+        let bare = replanned(&full, Without { pieces: true, repeats: true })?.plan;
+        let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
+        add(NONE_OF_THEM, "every value has bytes of its own", bytes);
+        Ok(found)
+    }
+
+    /// Bytes of the buffers of `other`, with the host's of this plan: those follow the budget, not the plan.
+    fn with_device_bytes_of(&self, other: &Plan) -> u64 {
+        let roles = other.roles().into_iter().filter(|(role, _)| *role != Role::Staging);
+        roles.map(|(_, bytes)| bytes).chain([self.plan.staging.bytes()]).fold(0, u64::saturating_add)
+    }
+}
