@@ -31,6 +31,8 @@ pub struct Alternative {
     pub times_longer: f64,
     /// What it changes, in a few words.
     pub change: String,
+    /// What it changes, as lines of a run file: tables, and the keys below each.
+    pub lines: Vec<String>,
 }
 
 /// Why a plan was turned down before anything was allocated.
@@ -61,25 +63,6 @@ pub struct Least {
     pub layer_bytes: u64,
 }
 
-impl Alternative {
-    /// The lines to change in a run file, table by table.
-    fn lines(&self) -> String {
-        let mut train = vec![format!("batch = {}", self.batch)];
-        if self.window > 1 {
-            train.push(format!("window = {}", self.window));
-        }
-        train.push(format!("accumulate = {}", self.accumulate));
-        if self.halves {
-            train.push("storage = \"f16\"".into());
-        }
-        let mut budget: Vec<String> = self.segment.iter().map(|n| format!("segment = {n}")).collect();
-        budget.extend(self.segment_states.iter().map(|n| format!("segment_states = {n}")));
-        budget.extend(self.release_gradients.then(|| "release_gradients = true".to_string()));
-        let train = format!("[train] {}", train.join(", "));
-        if budget.is_empty() { train } else { format!("{train} [budget] {}", budget.join(", ")) }
-    }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "REFUSED: the plan needs {} and does not fit. Nothing was allocated.", Bytes(self.planned_bytes))?;
@@ -104,14 +87,17 @@ impl fmt::Display for Refusal {
             }
             return Ok(());
         }
-        write!(f, "What would fit, each planned, as lines of the run file:")?;
+        write!(f, "What would fit, each planned, with the lines of the run file to change:")?;
         for a in &self.alternatives {
             let (needs, change) = (Bytes(a.planned_bytes).to_string(), &a.change);
             let time = match a.times_longer {
                 times if times > 1.005 => format!("; about {times:.2} times the time of an update"),
                 _ => String::new(),
             };
-            write!(f, "\n  {}\n      {needs}: {change}{time}", a.lines())?;
+            write!(f, "\n  {needs}: {change}{time}")?;
+            for line in &a.lines {
+                write!(f, "\n      {line}")?;
+            }
         }
         Ok(())
     }

@@ -144,7 +144,14 @@ fn what_no_smaller_way_helps_is_not_bargained_about() {
 /// Losses of three steps of the first run, begun on a device that refuses buffers as `refuse` says.
 fn begun(device: &Device, refuse: impl FnMut(u64) -> bool + Send + 'static) -> (Result<Session, Error>, Vec<String>) {
     let (_, training) = runs().remove(0);
-    let planned = training.plan(device.target()).unwrap();
+    start(training.plan(device.target()).unwrap(), device, refuse)
+}
+
+fn start(
+    planned: Planned,
+    device: &Device,
+    refuse: impl FnMut(u64) -> bool + Send + 'static,
+) -> (Result<Session, Error>, Vec<String>) {
     let mut news = Vec::new();
     device.refuse_memory(refuse);
     let session = Session::start_in_what_there_is(planned, device, &mut |told| news.push(told.to_owned()));
@@ -204,4 +211,39 @@ fn a_device_with_less_than_it_said_is_given_a_plan_that_fits_or_its_refusal_is_t
     let told = none.err().unwrap().to_string();
     assert!(told.contains("the device refused") && told.contains("having given"), "{told}");
     assert_eq!(device.held().unwrap().bytes, 0);
+}
+
+/// Windows as long as there may be are searched in reason, and no call stack is too short for them.
+#[test]
+fn long_windows_are_bargained_about_in_reason() {
+    let model = Model::new().embedding(4).gru(8).output();
+    let training = Training { sample: false, ..Training::new(model, Task::next_token(5), 2) }.window(1 << 14);
+    let whole = training.plan(&target()).unwrap().plan.planned_bytes();
+    let planned = within(&training, whole / 8);
+    assert!(planned.fits() && planned.bargain.is_some(), "{}", planned.plan.planned_bytes());
+    let written = planned.plan.schedule.steps.len();
+    assert!(written < 250_000, "{written} dispatches");
+}
+
+/// A run that was bargained about before, and one that no rows can be split of, are given what there is all the same.
+#[test]
+fn what_a_device_has_is_found_from_the_run_as_described() {
+    let device = device();
+    let single = Model::new().embedding(16).lstm(64).output();
+    let single = Training::new(single, Task::next_token(40), 1).window(128);
+    let several = Training { batch: 8, window: 48, ..single.clone() };
+    for training in [single, several] {
+        let front = training.front(device.target(), &Rates::assumed()).unwrap();
+        let [first, second] = [0, front.len() / 2].map(|i| front[i].bytes);
+        for before in [first, second] {
+            let planned =
+                Training { memory: Some(Bytes(before)), ..training.clone() }.bargain(device.target()).unwrap();
+            // A little more than the smallest needs, of which there are several ways.
+            let has = front[front.len() * 3 / 4].bytes;
+            let held = device.clone();
+            let (session, _) = start(planned, &device, move |bytes| held.held().unwrap().bytes + bytes > has);
+            let session = session.unwrap_or_else(|error| panic!("{before} B, {has} B: {error}"));
+            assert!(session.plan().planned_bytes() <= has);
+        }
+    }
 }

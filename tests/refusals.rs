@@ -1,8 +1,9 @@
 //! Every limit refuses: one violation each, several at once, with both numbers and what would fit.
 
 use plimsoll::bytes::Bytes;
+use plimsoll::config::Config;
 use plimsoll::error::{Error, ErrorKind};
-use plimsoll::nn::Model;
+use plimsoll::nn::{Inputs, Model, Targets, Time};
 use plimsoll::target::{Limits, Target};
 use plimsoll::training::{Network, Planned, Segments, Storage, Task, Training, Way};
 
@@ -164,8 +165,8 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
         if way != training.way() && (a.batch, a.window, a.halves) == (training.batch, training.window, false) {
             let planned = training.in_way(way).plan(target).unwrap();
             assert!(planned.fits() && planned.plan.planned_bytes() == a.planned_bytes, "{a:?}");
-            let cut = segments.map_or(String::new(), |s| format!("[budget] segment = {}", s.timesteps));
-            assert!(refusal.to_string().contains(&cut), "{refusal}");
+            let cut = segments.map(|s| format!("segment = {}", s.timesteps));
+            assert!(cut.is_none_or(|cut| a.lines.contains(&"[budget]".to_string()) && a.lines.contains(&cut)), "{a:?}");
             same.push((a.times_longer, way));
             continue;
         }
@@ -282,4 +283,59 @@ fn settings_that_make_no_sense_are_errors_that_say_what_would() {
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().contains(needed), "{error}");
     }
+}
+
+/// What a run file says, with the lines of a refusal pasted over it.
+fn pasted(config: &Config, lines: &[String]) -> Config {
+    let mut file: toml::Table = config.to_toml().parse().unwrap();
+    let mut table = String::new();
+    for line in lines {
+        match line.strip_prefix('[') {
+            Some(head) => table = head.trim_end_matches(']').to_string(),
+            None => {
+                let key: toml::Table = line.parse().unwrap();
+                let table = file.entry(&table).or_insert_with(|| toml::Table::new().into());
+                table.as_table_mut().unwrap().extend(key);
+            }
+        }
+    }
+    Config::from_toml(&toml::to_string(&file).unwrap(), "pasted.toml").unwrap_or_else(|e| panic!("{e}\n{lines:?}"))
+}
+
+#[test]
+fn every_line_of_a_refusal_plans_to_what_it_says() {
+    let target = target(|_| ());
+    let file = |train: &str, budget: &str| {
+        let layers = "[[layer]]\ntype = \"embedding\"\nsize = 8\n[[layer]]\ntype = \"gru\"\nhidden_size = 24\n\
+                      [[layer]]\ntype = \"linear\"\n";
+        let text = format!("{layers}[train]\nbatch = 12\nwindow = 20\n{train}\n[budget]\nbargain = false\n{budget}");
+        Config::from_toml(&text, "run.toml").unwrap()
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for config in [
+        file("", ""),
+        file("clip_norm = 1.0\naccumulate = 2", ""),
+        file("", "release_gradients = true"),
+        file("clip_norm = 1.0", "segment = 10\nsegment_states = 0"),
+        file("storage = \"f16\"", ""),
+    ] {
+        let run = |config: &Config, memory: u64| {
+            let (inputs, targets) = (Inputs::Tokens { vocabulary: 40 }, Targets::Classes(40));
+            Training { memory: Some(Bytes(memory)), ..config.training(inputs, targets, Time::EachStep, 100) }
+        };
+        let whole = run(&config, u64::MAX).plan(&target).unwrap().plan.planned_bytes();
+        for part in 1..24 {
+            let memory = whole * part / 24;
+            let planned = run(&config, memory).plan(&target).unwrap();
+            let Some(refusal) = planned.refusal() else { continue };
+            for a in &refusal.alternatives {
+                let pasted = run(&pasted(&config, &a.lines), memory).plan(&target).unwrap();
+                assert!(pasted.fits(), "{a:?}");
+                assert_eq!(pasted.plan.planned_bytes(), a.planned_bytes, "{a:?}");
+                seen.extend(a.lines.iter().filter_map(|line| Some(line.split_once(" = ")?.0.to_string())));
+            }
+        }
+    }
+    let all = ["accumulate", "batch", "release_gradients", "segment", "segment_states", "storage", "window"];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);
 }

@@ -165,18 +165,18 @@ fn activations(plan: &Plan) -> u64 {
     plan.roles().into_iter().find(|(role, _)| *role == Role::Activation).unwrap().1
 }
 
-/// The square root of a window: 37 states and one segment of 14 timesteps, where there were 512 timesteps.
+/// The square root of a window: 42 states and one segment of 12 timesteps, where there were 512 timesteps.
 #[test]
 fn a_long_window_takes_a_twentieth() {
-    let model = Model::new().embedding(64).lstm(64).output();
-    let whole = Training::new(model, Task::next_token(64), 8).window(512);
+    let model = Model::new().embedding(128).lstm(256).output();
+    let whole = Training::new(model, Task::next_token(112), 32).window(512);
     let full = activations(&planned(&whole).plan);
     let cut = |segments| activations(&planned(&whole.clone().segments(segments)).plan);
-    let uniform = cut(Segments::of(14));
-    assert!(uniform * 1000 <= full * 75, "{uniform} of {full} B");
+    let uniform = cut(Segments::of(12));
+    assert!(uniform * 1000 <= full * 51, "{uniform} of {full} B");
     // Fewer states and shorter segments go below that, for more time.
     let fewer = cut(Segments { timesteps: 4, states: Some(12) });
-    assert!(fewer * 2 < uniform, "{fewer} beside {uniform} B");
+    assert!(fewer * 3 < uniform * 2, "{fewer} beside {uniform} B");
 }
 
 #[test]
@@ -195,6 +195,11 @@ fn what_cannot_be_cut_says_why() {
     let lengths = Training { lengths: true, ..of(ends, each.clone().whole_sequence()) };
     let told = mistake(&lengths);
     assert!(told.contains("`last` reads another layer"), "{told}");
+    let mut second = Model::new().linear(4).gru(4).last();
+    second.layers.push(Layer { inputs: vec!["linear".into()], ..Layer::new("early", LayerKind::Last) });
+    let second = second.output().reading(&["last", "early"]);
+    let told = mistake(&Training { lengths: true, ..of(second, each.clone().whole_sequence()) });
+    assert!(told.contains("`early` reads another layer"), "{told}");
     let mut later = Model::new().gru(4).last().output();
     later.layers.push(Layer {
         inputs: vec!["gru".into()],

@@ -42,6 +42,8 @@ struct Fit {
     chosen: Option<Offer>,
     /// The run as described.
     described: Option<Offer>,
+    /// Where nothing fits, what the smallest of `front` exceeds.
+    exceeded: Vec<String>,
 }
 
 pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
@@ -73,6 +75,9 @@ fn find(run: &Run, target: &Target) -> Result<Fit, Error> {
     };
     let chosen = described.filter(fits).or_else(|| offers.iter().copied().find(fits));
     Training::keep_front(&mut offers);
+    let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.in_way(offer.way).plan(target));
+    let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
+    let exceeded = smallest.into_iter().flatten().map(|violation| violation.sentence()).collect();
     let halves = (training.storage == Storage::F32 && training.learn)
         .then(|| Training { release_gradients: false, ..training.clone() }.storage(Storage::F16));
     Ok(Fit {
@@ -86,6 +91,7 @@ fn find(run: &Run, target: &Target) -> Result<Fit, Error> {
         front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| halves.front(target, &rates))?,
         chosen,
         described,
+        exceeded,
     })
 }
 
@@ -180,8 +186,10 @@ fn verdict(fit: &Fit, out: Option<&Path>) -> String {
     let allowed = fit.memory.map_or_else(|| "any memory".to_string(), |bytes| Bytes(bytes).to_string());
     let Some(Offer { bytes, way, .. }) = fit.chosen else {
         let least = fit.front.last().map_or(0, |offer| offer.bytes);
+        let exceeded: String = fit.exceeded.iter().map(|sentence| format!("\n  {sentence}")).collect();
+        let unwritten = out.map_or_else(String::new, |file| format!("\n{} was not written.", file.display()));
         return format!(
-            "REFUSED: nothing fits {allowed}; the least is {}. `plimsoll plan` says what holds it up.",
+            "REFUSED: nothing fits {allowed}; the smallest of these ways needs {}.{exceeded}\n`plimsoll plan` says what holds it up, and what other batches and windows would fit.{unwritten}",
             Bytes(least)
         );
     };

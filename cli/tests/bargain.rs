@@ -81,7 +81,10 @@ fn where_nothing_fits_the_least_is_told_and_what_holds_it_up() {
     );
     let refused = json(&scratch, "plan run.toml --memory 1000 --json", 3);
     assert_eq!(refused["fits"], false);
-    assert_has(&scratch.run("fit run.toml --memory 1000", 3), &["REFUSED: nothing fits 1000 B; the least is"]);
+    assert_has(
+        &scratch.run("fit run.toml --memory 1000", 3),
+        &["REFUSED: nothing fits 1000 B; the smallest of these ways needs"],
+    );
     assert_has(&scratch.run("fit none.toml", 2), &["none.toml"]);
     assert_has(&scratch.run("fit run.toml --device nowhere", 2), &["no profile `nowhere`"]);
 }
@@ -93,15 +96,13 @@ fn a_run_that_wants_no_bargain_is_refused_with_lines_to_paste() {
     let run = std::fs::read_to_string(scratch.path("run.toml")).unwrap();
     scratch.write("run.toml", &(run.clone() + "\n[budget]\nbargain = false\n"));
     let text = scratch.run(&format!("plan run.toml --memory {}", planned * 2 / 3), 3);
-    assert_has(&text, &["REFUSED", "What would fit, each planned", "[budget] segment = ", "the same updates"]);
+    assert_has(&text, &["REFUSED", "What would fit, each planned", "[budget]", "segment = ", "the same updates"]);
     // The first of them, pasted.
-    let line = text.lines().find(|line| line.contains("[budget] segment = ")).unwrap();
-    let (train, budget) = line.trim().trim_start_matches("[train] ").split_once(" [budget] ").unwrap();
-    let accumulate = train.split(", ").find(|part| part.starts_with("accumulate")).unwrap();
-    assert!(run.contains("accumulate = 2"));
-    let pasted =
-        run.replace("accumulate = 2", accumulate) + "\n[budget]\nbargain = false\n" + &budget.replace(", ", "\n");
-    scratch.write("pasted.toml", &pasted);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("What would fit")).skip(2);
+    assert_eq!(lines.next(), Some("      [budget]"), "{text}");
+    let budget: Vec<&str> = lines.map_while(|line| line.strip_prefix("      ")).collect();
+    assert!(budget[0].starts_with("segment = "), "{text}");
+    scratch.write("pasted.toml", &(run + "\n[budget]\nbargain = false\n" + &budget.join("\n")));
     assert_has(&scratch.run(&format!("plan pasted.toml --memory {}", planned * 2 / 3), 0), &["FITS"]);
     assert_has(&scratch.run(&format!("train run.toml --memory {}", planned * 2 / 3), 3), &["REFUSED"]);
 }

@@ -40,6 +40,14 @@ impl DeviceEngine {
     ///
     /// In the order that [`Blocks::take`](crate::plan::reserved::Blocks::take) counts on.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, EngineError> {
+        Self::take(device, plan).inspect_err(|_| {
+            // What was taken before something was refused is given back when the device is looked after, and may be
+            // wanted at once.
+            let _ = device.device.poll(wgpu::PollType::wait_indefinitely());
+        })
+    }
+
+    fn take(device: &Device, plan: Plan) -> Result<Self, EngineError> {
         device.trouble.check()?;
         let mut given = 0;
         let mut make = |bytes, usage, what| {

@@ -133,21 +133,21 @@ impl Model {
         if let Some(layer) = self.layers.iter().find(both) {
             return Some(format!("layer `{}` is bidirectional, and begins at the window's end too", layer.name));
         }
-        let at = self.layers.iter().position(|layer| layer.kind == LayerKind::Last)?;
-        let (before, behind) = (&self.layers[..at], &self.layers[at..]);
         let is_recurrent = |layer: &&Layer| matches!(layer.kind, LayerKind::Recurrent(_));
-        if let Some(layer) = behind.iter().find(is_recurrent) {
+        let first = self.layers.iter().position(|layer| layer.kind == LayerKind::Last)?;
+        if let Some(layer) = self.layers[first..].iter().find(is_recurrent) {
             return Some(format!("layer `{}` stands behind a layer of type `last`", layer.name));
         }
         // Past a row's end, a recurrent layer holds what it had there; others go on.
-        let read = match &behind[0].inputs[..] {
-            [] => before.last(),
-            [one] => before.iter().find(|layer| layer.name == *one),
-            _ => None,
+        let goes_on = |(at, layer): &(usize, &Layer)| {
+            let read = match &layer.inputs[..] {
+                [] => self.layers[..*at].last(),
+                [one] => self.layers[..*at].iter().find(|before| before.name == *one),
+                _ => None,
+            };
+            layer.kind == LayerKind::Last && read.filter(is_recurrent).is_none()
         };
-        (lengths && read.filter(is_recurrent).is_none()).then(|| {
-            let name = &behind[0].name;
-            format!("rows have lengths, and layer `{name}` reads another layer than a recurrent one")
-        })
+        let (_, last) = self.layers.iter().enumerate().find(|layer| lengths && goes_on(layer))?;
+        Some(format!("rows have lengths, and layer `{}` reads another layer than a recurrent one", last.name))
     }
 }

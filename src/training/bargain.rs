@@ -68,8 +68,10 @@ pub struct Bargain {
     pub times_longer: f64,
 }
 
-/// Dispatches that are written at most in search of a way; a minute's worth would be of no use.
-const MOST_DISPATCHES: usize = 1_500_000;
+/// Dispatches that are written at most in search of a way: some seconds' worth.
+const MOST_DISPATCHES: u64 = 500_000;
+/// Those of one way at most, which are memory of the host's too, unless the run has as many as it is described.
+const MOST_OF_ONE: u64 = 50_000;
 
 /// Numbers of micro-steps that are looked at, at most but for one.
 const MOST_SPLITS: usize = 8;
@@ -117,7 +119,7 @@ impl Training {
         let mut offers = self.offers(target, &rates)?;
         offers.retain(|offer| self.allowed(target).is_none_or(|allowed| offer.bytes <= allowed));
         for offer in &offers {
-            let planned = self.in_way(offer.way).plan(target)?;
+            let Ok(planned) = self.in_way(offer.way).plan(target) else { continue };
             if planned.fits() {
                 let bargain = Bargain {
                     asked: self.way(),
@@ -137,16 +139,13 @@ impl Training {
     pub fn offers(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
         self.check()?;
         let first = outline(self, target)?;
-        let dispatches = first.schedule.steps.len().max(1);
-        let ways = self.ways();
-        // A way writes about twice what the description does. Those that are left out are so evenly.
-        let most = (MOST_DISPATCHES / (2 * dispatches)).max(8);
-        let every = ways.len().div_ceil(most).max(1);
-        let ways: Vec<Way> = ways.into_iter().step_by(every).collect();
+        let ways = self.within_reason(self.ways(), first.schedule.steps.len() as u64);
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(ways.len().max(1));
         let offer = |way: &Way| {
             // One that the run refuses is no way to make it.
-            let outline = outline(&self.in_way(*way), target).ok()?;
+            let training = self.in_way(*way);
+            training.check().ok()?;
+            let outline = outline(&training, target).ok()?;
             Some(Offer::of(*way, &outline, rates))
         };
         let part = |part: usize| ways.iter().skip(part).step_by(threads).filter_map(offer).collect::<Vec<_>>();
@@ -183,7 +182,29 @@ impl Training {
         });
     }
 
-    /// The ways to make its updates, but for its own: what the description chooses is kept.
+    /// Of `ways` those that are written in reasonable time, the shortest first, where the run as described has so
+    /// many `dispatches`.
+    fn within_reason(&self, ways: Vec<Way>, dispatches: u64) -> Vec<Way> {
+        let own = self.timesteps_forward().max(1);
+        let written = |way: &Way| {
+            // A window forward and back is three forward; the second micro-step is written too.
+            let forward = self.in_way(*way).timesteps_forward();
+            let of_one = dispatches.saturating_mul(forward.saturating_add(2 * u64::from(self.window))) / (3 * own);
+            of_one.saturating_mul(if way.accumulate > 1 { 2 } else { 1 })
+        };
+        let mut ways: Vec<(u64, Way)> = ways.into_iter().map(|way| (written(&way), way)).collect();
+        ways.sort_by_key(|(written, _)| *written);
+        let mut left = MOST_DISPATCHES;
+        let most = MOST_OF_ONE.max(dispatches.saturating_mul(2));
+        let mut fits = |&(written, _): &(u64, Way)| {
+            let fits = written <= most && written <= left;
+            left = left.saturating_sub(written);
+            fits
+        };
+        ways.into_iter().take_while(|way| fits(way)).map(|(_, way)| way).collect()
+    }
+
+    /// The ways to make its updates, but for its own: rows are split and windows cut at least as finely as it says.
     fn ways(&self) -> Vec<Way> {
         let own = self.way();
         let mut ways = Vec::new();
@@ -200,24 +221,29 @@ impl Training {
                 ways.extend(self.in_way(released).keeps_gradients().is_none().then_some(released));
             }
         }
-        ways.retain(|way| *way != own && (way.release_gradients || !own.release_gradients));
+        ways.retain(|way| *way != own);
         // The first of these is among the others where none is left out.
         let mut seen = std::collections::HashSet::new();
         ways.retain(|way| seen.insert(*way));
         ways
     }
 
-    /// The ways to cut its window: the one described, or none and as many as there are powers of 2 in it, each with
-    /// all and with few states between segments kept; about three times as many, if it should be `fine`.
+    /// The ways to cut its window: as described, and into as many segments as there are powers of 2 in it, if they are
+    /// shorter, each with all and with few states between segments kept; about three times as many, if it should be
+    /// `fine`.
     fn cuts(&self, fine: bool) -> Vec<Option<Segments>> {
-        if self.segments.is_some() || self.network.only_whole(self.lengths).is_some() {
+        if self.network.only_whole(self.lengths).is_some() {
             return vec![self.segments];
         }
+        let longest = self.segments.map_or(self.window, |s| s.timesteps);
         let powers = (1..=15).flat_map(|power| [(1 << power, true), (3 << (power - 1), fine)]);
         let counts = powers.filter(|&(n, wanted)| wanted && n <= self.window).map(|(n, _)| n);
-        let mut cuts: Vec<Option<Segments>> = vec![None];
+        let mut cuts: Vec<Option<Segments>> = vec![self.segments];
         for count in counts {
             let timesteps = self.window.div_ceil(count);
+            if timesteps > longest {
+                continue;
+            }
             let count = self.window.div_ceil(timesteps);
             let few =
                 [(count / 4, fine), (count.ilog2(), true)].into_iter().filter(|&(_, wanted)| wanted && count >= 8);

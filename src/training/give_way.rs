@@ -21,7 +21,13 @@ impl Session {
         device: &Device,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Self, Error> {
+        // Ways are looked for from what was described, not from one that was tried.
+        let described = match &planned.bargain {
+            Some(bargain) => planned.training.in_way(bargain.asked),
+            None => planned.training.clone(),
+        };
         let mut planned = planned;
+        let mut least: Option<u64> = None;
         loop {
             let refused = match Self::start(planned.clone(), device) {
                 Err(Error::Engine(refused @ EngineError::OutOfMemory { .. })) => refused,
@@ -29,13 +35,19 @@ impl Session {
             };
             let EngineError::OutOfMemory { bytes, what, given, .. } = refused else { return Err(refused.into()) };
             let needed = planned.plan.planned_bytes();
-            let front = planned.training.front(device.target(), &Rates::assumed())?;
-            let Some(least) = front.last().map(|offer| offer.bytes).filter(|&least| least < needed) else {
-                return Err(refused.into());
+            let least = match least {
+                Some(known) => known,
+                None => {
+                    let offers = described.offers(device.target(), &Rates::assumed())?;
+                    *least.insert(offers.iter().map(|offer| offer.bytes).min().unwrap_or(u64::MAX))
+                }
             };
+            if needed <= least {
+                return Err(refused.into());
+            }
             // What was given can be had again; of what was refused, some of it perhaps.
-            let memory = given.saturating_add(bytes / 2).min(needed - needed / 16).max(least);
-            let training = Training { memory: Some(Bytes(memory)), ..planned.training.clone() };
+            let memory = given.saturating_add(bytes / 2).min(needed - (needed / 16).max(1)).max(least);
+            let training = Training { memory: Some(Bytes(memory)), ..described.clone() };
             let smaller = training.bargain(device.target())?;
             if !smaller.fits() {
                 return Err(refused.into());

@@ -7,7 +7,7 @@ use crate::data::{Batch, Data};
 use crate::error::Error;
 use crate::ids::{NodeId, ValueId};
 use crate::nn::Field;
-use crate::ops::{Guard, LossScaler};
+use crate::ops::{Guard, LossScaler, Op};
 use crate::tensor::DType;
 
 /// What becomes of a run in which the loss or the gradients of a step are not finite. The step itself changes
@@ -176,6 +176,11 @@ impl Session {
         })?;
         let graph = &self.planned.plan.graph;
         Ok(found.map(|(node, program)| {
+            // What each gradient goes through as it is released; of finite ones the sum may not be.
+            if let Op::GradientNorm(_) = graph[node].op {
+                let longest = graph[graph[node].site.inputs[0]].label.clone();
+                return Origin::Norm { longest };
+            }
             let program = graph.programs().iter().find(|p| p.name == program);
             // Nodes are numbered as they are written, and differentiation writes after the loss.
             let backward = program.is_some_and(|p| p.is_backward(node));

@@ -139,8 +139,42 @@ impl Planned {
             planned_bytes: planned.plan.planned_bytes(),
             times_longer: seconds(planned) / seconds(self),
             change: change.to_string(),
+            lines: lines(&planned.training, &self.training),
         }
     }
+}
+
+/// What sets `training` apart from the run as `described`, as lines of a run file.
+fn lines(training: &Training, described: &Training) -> Vec<String> {
+    let changed = |key: &str, now: Option<String>, was: Option<String>| match now {
+        now if now == was => None,
+        Some(now) => Some(format!("{key} = {now}")),
+        None => Some(format!("# without {key}")),
+    };
+    let number = |n: u32| Some(n.to_string());
+    let halves =
+        |training: &Training| Some(format!("\"{}\"", if training.storage == Storage::F16 { "f16" } else { "f32" }));
+    let train = [
+        changed("batch", number(training.batch), number(described.batch)),
+        changed("window", number(training.window), number(described.window)),
+        changed("accumulate", number(training.accumulate), number(described.accumulate)),
+        changed("storage", halves(training), halves(described)),
+    ];
+    let (now, was) = (training.segments, described.segments);
+    let [timesteps, states] = [|s: Segments| Some(s.timesteps), |s: Segments| s.states];
+    let of = |segments: Option<Segments>, part: fn(Segments) -> Option<u32>| segments.and_then(part).and_then(number);
+    let released = |training: &Training| Some(training.release_gradients.to_string());
+    let budget = [
+        changed("segment", of(now, timesteps), of(was, timesteps)),
+        changed("segment_states", of(now, states), of(was, states)),
+        changed("release_gradients", released(training), released(described)),
+    ];
+    let table = |head: &str, keys: Vec<String>| {
+        let head = Some(head.to_string()).filter(|_| !keys.is_empty());
+        head.into_iter().chain(keys).collect::<Vec<_>>()
+    };
+    let [train, budget] = [train.into_iter().flatten().collect(), budget.into_iter().flatten().collect()];
+    [table("[train]", train), table("[budget]", budget)].concat()
 }
 
 /// The largest five of what is alive when the most is.

@@ -104,21 +104,24 @@ fn snapshots(segments: Option<Segments>, count: usize) -> usize {
 /// Differentiates `segments`, the state before the first of which is there, with so many `snapshots` at most, that
 /// state among them.
 fn walk(segments: Range<usize>, snapshots: usize, moves: &mut Vec<Move>) {
-    let Range { start, end } = segments;
-    match end - start {
-        0 => {}
-        1 => moves.push(Move::Learn(start)),
-        count if snapshots <= 1 => {
-            for last in (start..start + count).rev() {
-                moves.extend((start..last).map(Move::Advance));
-                moves.push(Move::Learn(last));
+    // What is still to be differentiated, the next last: there may be more of it than a call stack is deep.
+    let mut rest = vec![(segments, snapshots)];
+    while let Some((Range { start, end }, snapshots)) = rest.pop() {
+        match end - start {
+            0 => {}
+            1 => moves.push(Move::Learn(start)),
+            _ if snapshots <= 1 => {
+                for last in (start..end).rev() {
+                    moves.extend((start..last).map(Move::Advance));
+                    moves.push(Move::Learn(last));
+                }
             }
-        }
-        count => {
-            let middle = start + split(count as u64, snapshots as u64);
-            moves.extend((start..middle).map(Move::Advance));
-            walk(middle..end, snapshots - 1, moves);
-            walk(start..middle, snapshots, moves);
+            count => {
+                let middle = start + split(count as u64, snapshots as u64);
+                moves.extend((start..middle).map(Move::Advance));
+                rest.push((start..middle, snapshots));
+                rest.push((middle..end, snapshots - 1));
+            }
         }
     }
 }

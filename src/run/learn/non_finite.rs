@@ -90,13 +90,20 @@ impl Learner<'_> {
         }
         let mut weights = self.finite_weights(watcher)?;
         if in_part && !as_it_was {
-            weights += ", though some were changed by the step itself before it was known, as gradients are released \
-                        early and there is no checkpoint to make the steps before it from again,";
+            weights += ", though some may have been changed by the step itself before it was known, as gradients are \
+                        released early and there is no checkpoint to make the steps before it from again,";
         }
         let summary = self.run.summary(&mut self.session, &self.tally)?;
         self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
         let scale = if self.session.planned().training.scaling().is_some() { " or of `loss_scale`" } else { "" };
-        let skip = if stops { ", and `non_finite = \"skip\"` under `[train]` passes over such steps" } else { "" };
+        let released = self.session.planned().training.release_gradients;
+        let skip = match (stops, released) {
+            (false, _) => "",
+            (true, false) => ", and `non_finite = \"skip\"` under `[train]` passes over such steps",
+            (true, true) => {
+                ", and `non_finite = \"skip\"` under `[train]`, without `release_gradients`, passes over such steps"
+            }
+        };
         Ok(Error::Input(format!(
             "{what}{in_a_row} The run ends, and {weights} are in the folder. A smaller value of `learning_rate`{scale}, or \
              a `clip_norm`, may help; a new run can begin from those weights with `--init`{skip}"
