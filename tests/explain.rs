@@ -4,7 +4,7 @@ use plimsoll::graph::Role;
 use plimsoll::nn::{Cell, LayerKind, Recurrent, Task};
 use plimsoll::ops::{Curve, Function};
 use plimsoll::plan::Saving;
-use plimsoll::training::{NONE_OF_THEM, Planned, Storage, Warning};
+use plimsoll::training::{NONE_OF_THEM, NonFinite, Planned, Segments, Storage, Warning};
 use plimsoll::{Bytes, Model, Optimizer, Target, Training};
 
 fn target() -> Target {
@@ -64,6 +64,8 @@ fn networks() -> Vec<Training> {
     all.push(Training::new(model.clone(), Task::classification(7, 5), 6));
     all.push(Training::new(model.clone(), Task::regression(7, 2), 6));
     all.push(Training::new(model, Task::bits(7, 2), 6));
+    let lstm = Training::new(Model::new().embedding(6).lstm(8).output(), Task::next_token(10), 4).window(16);
+    all.push(lstm.segments(Segments::of(4)));
     let deep = Model::new().embedding(6).lstm(8).layer_norm().dropout(0.1).gru(8).output();
     all.push(Training::new(deep, Task::next_token(10), 4).window(16).accumulate(2).storage(Storage::F16));
     all
@@ -166,6 +168,11 @@ fn a_large_weight_is_named_with_all_that_lies_beside_it() {
     let plain =
         Optimizer::Sgd { learning_rate: 0.1, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false };
     assert_eq!(about(&wide(plain), "large_weight").unwrap().bytes, 1000 * 500 * 4 * 2, "weight and gradient");
+    let released =
+        Training { release_gradients: true, non_finite: Some(NonFinite::Stop), ..wide(Optimizer::default()) };
+    let warning = about(&released, "large_weight").unwrap();
+    assert_eq!(warning.bytes, 1000 * 500 * 4 * 3, "its gradient lies there for a moment only");
+    assert!(!warning.text.contains("gradient"), "{}", warning.text);
     let long = Training::new(Model::new().linear(8).tanh().output(), Task::classification(5, 3), 4000);
     assert_eq!(about(&long, "large_weight"), None);
 }

@@ -8,9 +8,10 @@ use plimsoll::config::{Config, LayerKind};
 use plimsoll::data::Data;
 use plimsoll::device::Device;
 use plimsoll::nn::{Inputs, Targets, Time};
+use plimsoll::plan::Rates;
 use plimsoll::storage::TensorFile;
 use plimsoll::target::Target;
-use plimsoll::training::{Batch, Planned, Session, Storage, Training};
+use plimsoll::training::{Batch, Planned, Segments, Session, Storage, Training};
 
 #[path = "common/golden.rs"]
 mod files;
@@ -151,6 +152,37 @@ fn every_case_trains_on_the_device_as_in_pytorch() {
     let device = Device::open().unwrap();
     println!("device: {}", device.target().name);
     all_hold("device", |case| Session::start(case.plan(device.target()), &device).unwrap());
+}
+
+/// Windows in segments of two timesteps and of all but one, gradients released where they can be, and the smallest way
+/// of all: each learns what PyTorch learns.
+#[test]
+fn every_case_trains_in_other_ways_as_in_pytorch() {
+    let target = Target::profile("webgpu-default").unwrap();
+    let (mut cut, mut released) = (0, 0);
+    let mut others = |case: &Case| -> Vec<Training> {
+        let training = case.training();
+        let window = training.window;
+        let ways =
+            [2, window - 1].map(|n| training.clone().segments(Segments { timesteps: n.max(1), states: Some(1) }));
+        let ways: Vec<Training> = ways.into_iter().filter(|t| window > 1 && t.plan(&target).is_ok()).collect();
+        cut += usize::from(!ways.is_empty());
+        let early = Training { release_gradients: true, ..training.clone() };
+        let early = Some(early).filter(|early| early.keeps_gradients().is_none());
+        released += usize::from(early.is_some());
+        let smallest = training.front(&target, &Rates::assumed()).unwrap().pop().unwrap();
+        ways.into_iter().chain(early).chain([training.in_way(smallest.way)]).collect()
+    };
+    let mut complaints = Vec::new();
+    for case in cases() {
+        for training in others(&case) {
+            let found = case.train(Session::on_host(training.plan(&target).unwrap()).unwrap());
+            let complaint = |complaint| format!("{}, {:?}: {complaint}", case.name, training.way());
+            complaints.extend(found.complaints().into_iter().map(complaint));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(cut > 25 && released > 40, "{cut} in segments, {released} with gradients released");
 }
 
 /// How far halves may take a run from PyTorch's in full, in 20 updates: each number that is kept has 11 bits.

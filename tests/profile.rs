@@ -4,6 +4,7 @@
 mod sessions;
 
 use plimsoll::nn::{Cell, Model, Recurrent, Task};
+use plimsoll::run::Probed;
 use plimsoll::training::{Batch, Session, Training};
 
 use sessions::{device, on_host, parameter_bits, run};
@@ -57,4 +58,19 @@ fn the_host_has_no_clock_and_trains_all_the_same() {
     plain.step(&batch(0)).unwrap();
     assert_eq!(timed.profile(&batch(0)).unwrap(), None);
     assert_eq!(parameter_bits(&mut timed), parameter_bits(&mut plain));
+}
+
+#[test]
+fn a_probe_gives_back_what_it_took_and_comes_to_rates_that_a_device_can_have() {
+    let device = device();
+    let before = device.held();
+    let probed = Probed::measure(&device).unwrap();
+    assert_eq!(device.held(), before, "bytes and buffers");
+    assert_eq!(probed.rates.checked(), Some(probed.rates));
+    assert_eq!((&probed.adapter, &probed.driver), (&device.target().name, &device.target().driver));
+    // A run that begins afterwards holds what is planned, and nothing else.
+    let mut session = Session::new(&training(), &device).unwrap();
+    run(&mut session, &[batch(0)]);
+    assert!(session.held().is_none_or(|held| held.bytes == session.plan().planned_bytes()));
+    assert!(session.planned().seconds(&probed.rates) > 0.0);
 }

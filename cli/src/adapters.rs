@@ -2,10 +2,12 @@
 
 use plimsoll::bytes::Bytes;
 use plimsoll::device::{Adapter, adapters as seen};
+use plimsoll::run::{Cache, Probed};
 use plimsoll::target::Target;
 use serde::Serialize;
 
 use crate::args::AdaptersArgs;
+use crate::estimate::reached;
 use crate::output::{Failure, json, say};
 use crate::table::{draw, titled};
 
@@ -15,21 +17,27 @@ struct Profile<'a> {
     #[serde(flatten)]
     target: Target,
     unfit: Option<&'a str>,
+    /// What it was measured to reach just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probed: Option<&'a Probed>,
 }
 
-impl<'a> From<&'a Adapter> for Profile<'a> {
-    fn from(adapter: &'a Adapter) -> Self {
-        Self { target: adapter.profile(), unfit: adapter.unfit.as_deref() }
+impl<'a> Profile<'a> {
+    fn new(adapter: &'a Adapter, probed: Option<&'a Probed>) -> Self {
+        Self { target: adapter.profile(), unfit: adapter.unfit.as_deref(), probed }
     }
 }
 
 pub(crate) fn adapters(args: &AdaptersArgs) -> Result<(), Failure> {
     let adapters = seen()?;
-    if args.json {
-        return say(&json(&adapters.iter().map(Profile::from).collect::<Vec<_>>()));
-    }
     let taken = adapters.iter().position(Adapter::would_do);
-    let blocks = adapters.iter().enumerate().map(|(at, adapter)| block(adapter, taken == Some(at)));
+    let probed = taken.and_then(|at| adapters.get(at)).filter(|_| args.probe).map(probe).transpose()?;
+    let probed_at = |at| probed.as_ref().filter(|_| taken == Some(at));
+    if args.json {
+        let profiles = adapters.iter().enumerate().map(|(at, adapter)| Profile::new(adapter, probed_at(at)));
+        return say(&json(&profiles.collect::<Vec<_>>()));
+    }
+    let blocks = adapters.iter().enumerate().map(|(at, adapter)| block(adapter, taken == Some(at), probed_at(at)));
     say(&blocks.collect::<Vec<_>>().join("\n"))?;
     if taken.is_none() {
         say("None of these would be taken; `plimsoll train` says why.")?;
@@ -37,8 +45,15 @@ pub(crate) fn adapters(args: &AdaptersArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Measures what an adapter reaches, and keeps it.
+fn probe(adapter: &Adapter) -> Result<Probed, Failure> {
+    let probed = Probed::measure(&adapter.open()?)?;
+    Cache::of_user().keep(&probed);
+    Ok(probed)
+}
+
 /// An adapter's name above what there is to know of it.
-fn block(adapter: &Adapter, taken: bool) -> String {
+fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
     let Target { name, backend, driver, device_kind, memory_bytes, limits, .. } = &adapter.target;
     let kind = serde_json::to_value(device_kind).expect("a kind is a word");
     let usable = match (&adapter.unfit, taken) {
@@ -74,5 +89,6 @@ fn block(adapter: &Adapter, taken: bool) -> String {
         .into_iter()
         .zip(right)
         .map(|((what, is), (limit, allows))| vec![what.to_string(), is, format!("  {limit}"), allows]);
-    titled(name, &draw(&["", "", "", ">"], rows)) + "\n"
+    let reaches = probed.map_or_else(String::new, |probed| format!("reaches {}\n", reached(probed)));
+    titled(name, &draw(&["", "", "", ">"], rows)) + "\n" + &reaches
 }

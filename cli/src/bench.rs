@@ -5,6 +5,7 @@ use plimsoll::run::{BenchReport, Run};
 use plimsoll::training::{OpTime, Session};
 
 use crate::args::BenchArgs;
+use crate::estimate::reached;
 use crate::output::{Failure, json, say};
 use crate::plan::{config, header, report};
 use crate::progress::rounded;
@@ -19,9 +20,13 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let device = Device::open()?;
     let planned = run.plan(device.target())?;
-    let about = header(&run, &report(&run, &planned)?);
+    let mut report = report(&run, &planned)?;
+    if planned.fits() {
+        report = args.probe.time(report, &planned, &device);
+    }
+    let about = header(&run, &report, None);
     let session = Session::start(planned, &device)?;
-    let measured = run.bench(&device, session, args.seconds.0.as_secs_f64())?;
+    let measured = run.bench(&device, session, args.seconds.0.as_secs_f64())?.beside(&report);
     if args.json {
         return say(&json(&measured));
     }
@@ -40,6 +45,7 @@ fn steps(report: &BenchReport) -> String {
             "a step",
             format!("{} at the median of {}, {} at least", ms(report.wall_ms), report.steps, ms(report.least_wall_ms)),
         ),
+        ("expected", expected(report)),
         ("processor time", report.cpu_ms.map_or("not told by this system".into(), ms)),
         (
             "recording it",
@@ -54,6 +60,15 @@ fn steps(report: &BenchReport) -> String {
         rows.push(("reached here", format!("{product:.1} GFLOP/s by a product of 512, {sum:.1} GB/s by a sum")));
     }
     draw(&["", ""], rows.into_iter().map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// What a step was expected to take, beside what it took.
+fn expected(report: &BenchReport) -> String {
+    let Some((ms, probed)) = report.predicted_ms.zip(report.probed.as_ref()) else {
+        return "nothing was probed".into();
+    };
+    let share = 100.0 * (ms / report.wall_ms - 1.0);
+    format!("{ms:.2} ms if nothing else is at work, {share:+.0} % beside the median; by {}", reached(probed))
 }
 
 /// Op by op, the longest first.

@@ -73,8 +73,10 @@ fn kept(report: &PlanReport) -> Option<String> {
     }
     let titles = ["kept for backward", ">bytes", "read on the way back by", "for"];
     let sum = all.iter().map(|k| k.bytes).fold(0, u64::saturating_add);
+    // Of one in segments, most is made again on the way back.
+    let where_to = if report.segment.is_some() { ", where the last segment of a window turns back" } else { "" };
     let words = format!(
-        "{} in all. Parameters, the batch and carried state lie in memory anyway and are not among it.",
+        "{} in all{where_to}. Parameters, the batch and carried state lie in memory anyway and are not among it.",
         Bytes(sum)
     );
     Some(format!("{}\n{}", draw(&titles, rows), wrapped(&words, "")))

@@ -7,7 +7,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 use plimsoll::error::Error;
 use plimsoll::plan::Rates;
-use plimsoll::run::Run;
+use plimsoll::run::{Cache, Run};
 use plimsoll::storage::write_atomically;
 use plimsoll::target::Target;
 use plimsoll::training::{Offer, Storage, Training, Way};
@@ -32,6 +32,8 @@ struct Fit {
     memory: Option<u64>,
     /// What the times rest on.
     rates: Rates,
+    /// The adapter that was measured for them; none where they are assumed.
+    probed: Option<String>,
     /// Of all ways those of which none is both faster and smaller than another, the fastest first.
     front: Vec<Offer>,
     /// The same with what lies between dispatches in halves, which is another run.
@@ -52,16 +54,16 @@ pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
     if let Some(file) = &args.svg {
         write_atomically(file, picture(&run, &fit).as_bytes()).map_err(Error::from)?;
     }
-    match (&args.out, &fit.chosen) {
-        (Some(file), Some(chosen)) => save(&run.config, chosen.way, file)?,
-        (Some(_), None) | (None, _) => {}
+    if let (Some(file), Some(chosen)) = (&args.out, &fit.chosen) {
+        save(&run.config, chosen.way, file)?;
     }
     say(&if args.json { json(&fit) } else { text(&run, &fit, args.out.as_deref()) })?;
     if fit.chosen.is_some() { Ok(()) } else { Err(Failure::Refused) }
 }
 
 fn find(run: &Run, target: &Target) -> Result<Fit, Error> {
-    let rates = Rates::assumed();
+    let probed = Cache::of_user().find(target);
+    let rates = probed.as_ref().map_or_else(Rates::assumed, |probed| probed.rates);
     let training = run.training()?;
     let mut offers = training.offers(target, &rates)?;
     let described = offers.iter().find(|offer| offer.way == training.way()).copied();
@@ -79,6 +81,7 @@ fn find(run: &Run, target: &Target) -> Result<Fit, Error> {
         target: target.name.clone(),
         memory: training.allowed(target),
         rates,
+        probed: probed.map(|probed| probed.adapter),
         front: offers,
         front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| halves.front(target, &rates))?,
         chosen,
@@ -109,12 +112,14 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
     if !fit.front_in_halves.is_empty() {
         parts.push(table("storage = \"f16\"", fit, &fit.front_in_halves));
     }
-    parts.push(
+    let times = match &fit.probed {
+        Some(adapter) => format!("what {adapter} was found to reach"),
+        None => "the figures of a software adapter on two cores: trust their ratios".into(),
+    };
+    parts.push(format!(
         "Every row makes the updates of the run as described, up to the order of sums; with `storage = \"f16\"` numbers \
-         are rounded\notherwise. What saves less than 2 % is left out. Times are estimates by the figures of a software\nadapter on two cores: \
-         trust their ratios."
-            .into(),
-    );
+         are rounded\notherwise. What saves less than 2 % is left out. Times are estimates by {times}."
+    ));
     parts.push(verdict(fit, out));
     parts.join("\n\n")
 }

@@ -10,6 +10,7 @@ mod bench;
 mod diff;
 mod driver;
 mod environment;
+mod estimate;
 mod explain;
 mod fit;
 mod log;

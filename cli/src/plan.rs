@@ -14,11 +14,14 @@ use plimsoll::training::{Bargain, Planned};
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
 use crate::driver::foretold;
+use crate::estimate::{step, time_if_known};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
+/// Characters of a model's layers that are shown, about.
+const MOST_OF_A_MODEL: usize = 400;
 /// Tenants of the peak that are shown; the smaller ones are summed up.
 const SHOWN_TENANTS: usize = 8;
 
@@ -32,7 +35,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let mut report = report(&run, &planned)?;
+    let mut report = time_if_known(report(&run, &planned)?, &planned);
     if args.explain || args.json || args.html.is_some() {
         report = report.with_savings(&planned)?;
     }
@@ -49,7 +52,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         say(&json(&report))?;
     } else {
         let mut parts = vec![
-            header(&run, &report),
+            header(&run, &report, Some(step(&report))),
             roles(&report) + &saved_by_halves(&report),
             layers(&report),
             peak(&report),
@@ -99,15 +102,22 @@ pub(crate) fn profile(name: &str) -> Result<Target, Error> {
 }
 
 /// What is planned, and for what.
-pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
+pub(crate) fn header(run: &Run, report: &PlanReport, takes: Option<String>) -> String {
+    let rows = about(run, report).into_iter().chain(takes.map(|takes| ("time", takes)));
+    draw(&["", ""], rows.map(|(what, is)| vec![what.to_string(), is]))
+}
+
+/// The same as names and what they stand for.
+pub(crate) fn about(run: &Run, report: &PlanReport) -> Vec<(&'static str, String)> {
     let Target { name, backend, .. } = &report.target;
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
     let released = if report.release_gradients { ", each gradient released once it is used" } else { "" };
     let (kind, data) = data(run, report.vocabulary);
+    let layers = shortened(&model(&run.config, report.outputs), MOST_OF_A_MODEL);
     let rows = [
-        Some(("model", format!("{}; {} parameters", model(&run.config, report.outputs), grouped(report.parameters)))),
+        Some(("model", format!("{layers}; {} parameters", grouped(report.parameters)))),
         Some((kind, data)),
         Some(("step", format!("batch {batch}{time}{}{micro}{released}, {}", segments(report), optimizer(&run.config)))),
         bargain(report).map(|is| ("bargain", is)),
@@ -116,7 +126,7 @@ pub(crate) fn header(run: &Run, report: &PlanReport) -> String {
         Some(("driver", foretold(report.reserved.as_ref()))),
         Some(("device", if backend.is_empty() { name.clone() } else { format!("{name} ({backend})") })),
     ];
-    draw(&["", ""], rows.into_iter().flatten().map(|(what, is)| vec![what.to_string(), is]))
+    rows.into_iter().flatten().collect()
 }
 
 /// How a window is worked out in segments.

@@ -13,6 +13,7 @@ use plimsoll::training::{Sampling, Session, StepReport, Writer};
 
 use crate::args::TrainArgs;
 use crate::driver::compared;
+use crate::estimate;
 use crate::output::{Failure, say};
 use crate::plan::{config, header, report, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
@@ -35,7 +36,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let device = Device::open()?;
     let planned = run.plan(device.target())?;
     let report = report(&run, &planned)?;
-    say(&format!("{}\n\n{}\n", header(&run, &report), roles(&report)))?;
+    say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
     let planned = planned.accepted()?;
     // Weights that do not belong to the model, a folder that cannot be written to and a disk that has
     // no room for the run are found out before the device is put to work.
@@ -56,14 +57,22 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if weights.is_none() {
         folder.save_config(&run, &remark)?;
     }
-    folder.save_plan(&report)?;
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
+    let report = args.probe.time(report, &planned, &device);
+    folder.save_plan(&report)?;
+    if let Some(told) = estimate::run(&report, run.steps()?) {
+        say(&told)?;
+    }
     let described = planned.plan.digest();
     let mut news: Vec<String> = Vec::new();
     let mut session = run.start(planned, &device, &mut |told| news.push(told.to_owned()))?;
     news.iter().try_for_each(|told| say(told))?;
     if session.plan().digest() != described {
-        folder.save_plan(&crate::plan::report(&run, session.planned())?)?;
+        folder.save_plan(&args.probe.time(
+            crate::plan::report(&run, session.planned())?,
+            session.planned(),
+            &device,
+        ))?;
     }
     if let Some(weights) = &weights {
         session.load(weights)?;

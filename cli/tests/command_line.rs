@@ -102,6 +102,7 @@ fn two_plans_are_set_apart_by_role_layer_and_peak() {
 #[test]
 fn a_refusal_lists_what_is_exceeded_and_what_would_fit_and_exits_with_3() {
     let scratch = Scratch::with_run();
+    scratch.write("run.toml", &(RUN.to_owned() + "\n[budget]\nbargain = false\n"));
     // What the weights and their like take leaves room for a smaller batch only.
     let planned = scratch.run("plan run.toml --json", 0);
     let planned = serde_json::from_str::<Value>(&planned).unwrap()["planned_bytes"].as_u64().unwrap();
@@ -239,7 +240,8 @@ fn adapters_can_be_planned_for() {
     let json = scratch.run("adapters --json", 0);
     let first = &serde_json::from_str::<Value>(&json).unwrap()[0];
     scratch.write("here.json", &json);
-    assert_has(&scratch.run("plan run.toml --profile here.json", 0), &[first["name"].as_str().unwrap(), "FITS"]);
+    let text = scratch.run("plan run.toml --profile here.json", 0);
+    assert_has(&text, &[first["name"].as_str().unwrap(), "FITS", "takes ", " planned: one block of "]);
 }
 
 #[test]
@@ -257,6 +259,13 @@ fn a_training_leaves_a_run_that_can_be_repeated_and_sampled() {
     for key in ["train_loss", "validation_loss", "unigram_entropy", "seconds", "tokens_per_second"] {
         assert!(summary[key].as_f64().is_some_and(|x| x > 0.0), "{key} in {summary}");
     }
+    let driver = &summary["driver"];
+    for key in ["allocated_bytes", "reserved_bytes"] {
+        assert!(driver["measured"][key].as_u64().unwrap() > summary["planned_bytes"].as_u64().unwrap(), "{driver}");
+        assert_eq!(driver["expected"][key], driver["measured"][key]);
+    }
+    assert_eq!(scratch.json("runs/run/plan.json")["reserved"], driver["expected"]);
+    assert!(text.contains("handed out, to the byte as planned"), "{text}");
     assert!(summary["adapter"].is_string() && summary.get("cpu_seconds").is_some());
 
     let metrics = scratch.read("runs/run/metrics.jsonl");

@@ -58,8 +58,8 @@ mod vulkan {
         })
     }
 
-    /// Sizes that are asked for: none is rounded by chance, and the last is larger than a block.
-    const SIZES: [u64; 6] = [4, 36, 260, 4_100, 65_540, (96 << 20) + 4];
+    /// Sizes that are asked for: some are round and some are not, and the last is larger than a block.
+    const SIZES: [u64; 7] = [4, 32, 44, 256, 4_100, 65_552, (96 << 20) + 4];
 
     /// How a driver with memories of these `types` places buffers, by what it `wants` for a usage and a size; `None`
     /// where a plan's buffers and wgpu's own follow no common rule.

@@ -22,7 +22,7 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// Outlines the plan that [`Plan::new`] would make.
+    /// Outlines the plan that [`Plan::new`](super::Plan::new) would make.
     pub fn new(graph: &Graph, target: &Target, staging: Staging) -> Self {
         let schedule = schedule(graph, target);
         let intervals: Vec<Interval> = tenants(graph, &schedule).iter().map(|t| t.interval).collect();
@@ -30,7 +30,7 @@ impl Outline {
         Self { schedule, kept_bytes: kept_bytes(graph, target), tenants_bytes, staging }
     }
 
-    /// The fewest bytes that [`Plan::with_staging_within`] could bring the plan to.
+    /// The fewest bytes that [`Plan::with_staging_within`](super::Plan::with_staging_within) could bring the plan to.
     pub fn least_bytes(&self) -> u64 {
         let staging = self.staging.within(0).bytes();
         self.kept_bytes.saturating_add(self.tenants_bytes).saturating_add(staging)

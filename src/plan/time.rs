@@ -43,13 +43,13 @@ impl Rates {
     /// where nothing was measured. A graphics processor has others, but much the same order of plans.
     pub const fn assumed() -> Self {
         Self {
-            unit_seconds: 1.5e-10,
-            tile_terms: 30.0,
+            unit_seconds: 1.2e-10,
+            tile_terms: 32.0,
             workgroups: 2.0,
-            bytes_per_second: 14e9,
+            bytes_per_second: 9.5e9,
             dispatch_seconds: 48e-6,
-            recording_seconds: 2e-6,
-            submission_seconds: 300e-6,
+            recording_seconds: 1.4e-6,
+            submission_seconds: 90e-6,
         }
     }
 
@@ -63,12 +63,16 @@ impl Rates {
         sound.then_some(self)
     }
 
+    /// The same of a device that works on so many workgroups at once, and is no faster with all of them at work.
+    pub fn with_workgroups(self, workgroups: f64) -> Self {
+        Self { workgroups, unit_seconds: self.unit_seconds * workgroups / self.workgroups, ..self }
+    }
+
     /// Seconds that the device takes for one dispatch.
     pub fn seconds_of(&self, step: &Step) -> f64 {
-        let dispatch = &step.dispatch;
-        let groups = dispatch.groups.iter().map(|&n| f64::from(n)).product::<f64>().max(1.0);
-        let bytes = moved_bytes(step) / self.bytes_per_second;
-        let busy = match dispatch.tile {
+        let groups = step.workgroups();
+        let bytes = step.moved_bytes() / self.bytes_per_second;
+        let busy = match step.dispatch.tile {
             Some(tile) => {
                 let terms = f64::from(tile.terms) + self.tile_terms;
                 let arithmetic = f64::from(tile.cost) * terms * self.unit_seconds;
@@ -81,12 +85,20 @@ impl Rates {
     }
 }
 
-/// Bytes that a dispatch reads and bytes that it writes.
-fn moved_bytes(step: &Step) -> f64 {
-    // What is bound again, because something has to be, moves nothing.
-    let again = |at: usize, access: &Access| step.accesses.iter().take(at).any(|earlier| earlier == access);
-    let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
-    step.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access)).map(|(_, access)| moved(access)).sum()
+impl Step {
+    /// Bytes that it reads, and bytes that it writes.
+    pub(crate) fn moved_bytes(&self) -> f64 {
+        // What is bound again, because something has to be, moves nothing.
+        let again = |at: usize, access: &Access| self.accesses.iter().take(at).any(|earlier| earlier == access);
+        let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
+        let all = self.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access));
+        all.map(|(_, access)| moved(access)).sum()
+    }
+
+    /// Workgroups that it starts.
+    pub(crate) fn workgroups(&self) -> f64 {
+        self.dispatch.groups.iter().map(|&n| f64::from(n)).product::<f64>().max(1.0)
+    }
 }
 
 impl Plan {
@@ -118,7 +130,8 @@ impl Schedule {
         device.max(host) + rates.submission_seconds
     }
 
-    fn steps_of(&self, name: &str) -> &[Step] {
+    /// The steps of the program called `name`; none of one that is not there.
+    pub(crate) fn steps_of(&self, name: &str) -> &[Step] {
         self.programs.iter().find(|p| p.name == name).map_or(&[], |p| &self.steps[p.steps.clone()])
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::summary::cpu_seconds;
-use super::{Batches, Run};
+use super::{Batches, PlanReport, Probed, Run};
 use crate::device::{Device, DeviceEngine};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -54,6 +54,10 @@ pub struct BenchReport {
     pub tokens_per_second: f64,
     /// What the device reaches, where it has a clock.
     pub peaks: Option<Peaks>,
+    /// What a step was expected to take, by the plan and by `probed`; none where nothing was probed.
+    pub predicted_ms: Option<f64>,
+    /// What the device was found to reach before.
+    pub probed: Option<Probed>,
     /// Op by op, the longest first; none where the device has no clock.
     pub ops: Vec<OpTime>,
 }
@@ -68,6 +72,12 @@ pub struct Peaks {
 }
 
 impl BenchReport {
+    /// The same beside what a plan was expected to take.
+    pub fn beside(self, expected: &PlanReport) -> Self {
+        let predicted_ms = expected.seconds_per_step.map(|seconds| seconds * 1e3);
+        Self { predicted_ms, probed: expected.probed.clone(), ..self }
+    }
+
     /// Milliseconds of all dispatches of an update, by the device's clock.
     pub fn device_ms(&self) -> f64 {
         self.ops.iter().map(|op| op.nanoseconds).sum::<f64>() / 1e6
@@ -106,6 +116,8 @@ impl Run {
             recording_ms: timed.recording_ms,
             tokens_per_second: timed.tokens as f64 / timed.walls.len() as f64 / wall_ms * 1e3,
             peaks,
+            predicted_ms: None,
+            probed: None,
             ops: profiles.map_or_else(Vec::new, |profiles| fastest(&profiles)),
         })
     }

@@ -28,6 +28,7 @@
 mod bench;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod checkpoint;
+mod date;
 mod disk;
 mod events;
 mod files;
@@ -38,6 +39,8 @@ mod host;
 mod learn;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod metrics;
+#[warn(clippy::indexing_slicing, clippy::panic)]
+pub mod probe;
 mod report;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 mod resume;
@@ -56,6 +59,7 @@ use crate::training::{Planned, Session, Training};
 
 pub use crate::plan::report::Peak;
 pub use bench::{BenchReport, Peaks};
+pub use date::day;
 pub use disk::DiskUse;
 pub use events::started;
 pub use files::{Folder, Saved};
@@ -63,6 +67,7 @@ pub use history::{History, Look};
 pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
+pub use probe::{Cache, Probed};
 pub use report::{Allowed, AllowedBy, PlanReport, ProgramReport};
 pub use resume::Resumption;
 pub use score::Score;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{DiskUse, HostUse};
+use super::{DiskUse, HostUse, Probed};
 use crate::error::Error;
 use crate::graph::Role;
 use crate::plan::check::Violation;
@@ -90,6 +90,10 @@ pub struct PlanReport {
     pub disk: Option<DiskUse>,
     /// What the run will hold in the host's memory, where its data are known.
     pub host: Option<HostUse>,
+    /// What one update will take on the wall, where a probe of the device says; see [`PlanReport::with_probe`].
+    pub seconds_per_step: Option<f64>,
+    /// The probe that this rests on.
+    pub probed: Option<Probed>,
     /// What it was planned for.
     pub target: Target,
     /// Why it cannot run, if it cannot.
@@ -174,6 +178,8 @@ impl PlanReport {
             roles_in_full: in_full(planned),
             disk: None,
             host: None,
+            seconds_per_step: None,
+            probed: None,
             target: plan.target.clone(),
             refusal,
         }
@@ -185,6 +191,11 @@ impl PlanReport {
     /// Those of [`Planned::savings`].
     pub fn with_savings(self, planned: &Planned) -> Result<Self, Error> {
         Ok(Self { savings: Some(planned.savings()?), ..self })
+    }
+
+    /// The same with the time of an update of `planned`, as far as `probed` tells.
+    pub fn with_probe(self, planned: &Planned, probed: Option<Probed>) -> Self {
+        Self { seconds_per_step: probed.as_ref().map(|probed| planned.seconds(&probed.rates)), probed, ..self }
     }
 
     /// Bytes that a perfect placement would save.

@@ -54,19 +54,22 @@ impl Planned {
     fn large_weight(&self) -> Option<Warning> {
         let parameters = self.handles.parameters.iter().filter(|p| p.ty.shape.len() == 2);
         let largest = parameters.max_by_key(|p| p.ty.bytes())?;
-        let optimizer = self.training.optimizer;
-        let states = if self.training.learn { optimizer.state().len() as u64 } else { 0 };
-        let copies = if self.training.learn { 2 + states } else { 1 };
-        let bytes = largest.ty.bytes().saturating_mul(copies);
+        let learn = self.training.learn;
+        let states = if learn { self.training.optimizer.state().len() as u64 } else { 0 };
+        // One that is released as soon as it is used is none of what lies there all along.
+        let gradient = learn && !self.training.release_gradients;
+        let bytes = largest.ty.bytes().saturating_mul(1 + u64::from(gradient) + states);
         let share = self.share(bytes, LARGE_WEIGHT)?;
         let [rows, columns] = [largest.ty.shape[0], largest.ty.shape[1]];
-        let beside = match (self.training.learn, states) {
-            (false, _) => "It takes".to_string(),
-            (true, 0) => "With its gradient it takes".to_string(),
-            (true, 1) => "With its gradient and what the optimizer remembers of it, it takes".to_string(),
-            (true, n) => {
-                format!("With its gradient and the {n} numbers that the optimizer remembers of each, it takes")
-            }
+        let remembered = match states {
+            0 => None,
+            1 => Some("the number that the optimizer remembers of each".to_string()),
+            n => Some(format!("the {n} numbers that the optimizer remembers of each")),
+        };
+        let beside: Vec<String> = gradient.then(|| "its gradient".to_string()).into_iter().chain(remembered).collect();
+        let beside = match &beside[..] {
+            [] => "It takes".to_string(),
+            beside => format!("With {}, it takes", beside.join(" and ")),
         };
         let text = format!(
             "`{}` is {rows} x {columns} numbers. {beside} {share}: it grows with the product of both sizes.",

@@ -1,18 +1,11 @@
 //! Moments as dates, in universal time.
 
+use plimsoll::run::day;
+
 /// Seconds since 1970 as `2026-02-03 04:05 UTC`.
 pub(super) fn date(seconds: u64) -> String {
-    let (day, second) = (seconds / 86_400, seconds % 86_400);
-    // Eras of 400 years, from the first of March, so that a leap day is the last of its year.
-    let day = day + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    format!("{year}-{month:02}-{of_month:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
+    let second = seconds % 86_400;
+    format!("{} {:02}:{:02} UTC", day(seconds), second / 3600, second / 60 % 60)
 }
 
 /// The same of a number that may have a fraction.

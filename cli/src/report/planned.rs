@@ -11,7 +11,7 @@ use serde_json::json;
 use super::html::{Cell, details, document, escape, note, pairs, script_json, section, table, tiles, warned};
 use super::page::STYLE;
 use crate::explain::{PYTORCH, beside_pytorch, difference, reader, savings_told};
-use crate::plan::{data, model, optimizer, shortened};
+use crate::plan::{about, model, shortened};
 use crate::table::grouped;
 
 const OWN_STYLE: &str = include_str!("planned.css");
@@ -28,7 +28,7 @@ pub(crate) fn page(run: &Run, planned: &Planned, report: &PlanReport) -> String 
         numbers(report),
         warned(report.warnings.iter().map(|w| &w.text[..])),
         refusal(report),
-        section("about", "What is planned", &about(run, report)),
+        section("about", "What is planned", &pairs(about(run, report))),
         section("picture", "Memory over time", &picture(planned, report, &values, &title)),
         section("roles", "Memory by role", &roles(report)),
         section("layers", "Memory by layer", &layers(report)),
@@ -76,21 +76,6 @@ fn numbers(report: &PlanReport) -> String {
 fn refusal(report: &PlanReport) -> String {
     let Some(refusal) = &report.refusal else { return String::new() };
     section("refused", "Why it is refused", &format!("<pre>{}</pre>\n", escape(&refusal.to_string())))
-}
-
-fn about(run: &Run, report: &PlanReport) -> String {
-    let (kind, from) = data(run, report.vocabulary);
-    let PlanReport { batch, window, accumulate, .. } = report;
-    let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
-    let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
-    let layers = shortened(&model(&run.config, report.outputs), 400);
-    let rows = [
-        ("model", format!("{layers}; {} parameters", grouped(report.parameters))),
-        (kind, from),
-        ("step", format!("batch {batch}{time}{micro}, {}", optimizer(&run.config))),
-        ("device", format!("{} {} {}", report.target.name, report.target.backend, report.target.driver)),
-    ];
-    pairs(rows)
 }
 
 /// The picture, which the script draws from numbers; without a script there is one that stands still.

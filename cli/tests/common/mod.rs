@@ -68,7 +68,8 @@ impl Scratch {
     /// The program, to be run in this folder.
     pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
-        command.args(args.split_whitespace()).current_dir(&self.0);
+        // What is measured of a device is not kept in the home of who runs the tests.
+        command.args(args.split_whitespace()).current_dir(&self.0).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command
     }
 

@@ -3,7 +3,7 @@
 use bytemuck::cast_slice;
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Variant, choose};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, choose};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
@@ -120,12 +120,14 @@ impl Cell {
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
         let [tile_columns, tile_rows] = variant.tile();
+        // Beside its sums a timestep reads and works out its gates: by 1.2 to 1.4 the time, as measured on llvmpipe.
+        let product_tile = variant.work(step.depth);
         Dispatch {
             shader: self.shader(variant, [kept, weight]),
             params: cast_slice(&params).to_vec(),
             groups: [columns.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
             bindings: bound.map(|(binding, _)| binding).to_vec(),
-            tile: Some(variant.work(step.depth)),
+            tile: Some(Tile { cost: product_tile.cost * 5 / 4, ..product_tile }),
         }
     }
 

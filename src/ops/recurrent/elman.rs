@@ -54,6 +54,13 @@ impl Rule for Elman {
         "elman"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            1 => "the state that a segment is made again from",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let e = check("elman", inputs, [1, 1], self.bias, self.lengths)?;
         Ok(vec![e.sequence(1), e.state(1)])

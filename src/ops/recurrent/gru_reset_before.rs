@@ -132,6 +132,13 @@ impl Rule for GruResetBefore {
         "gru, reset before"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            1 => "the state that a segment is made again from",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let op = self.name();
         let e = Extents::of_gates(&inputs[0], self.reverse)

@@ -43,6 +43,13 @@ impl Rule for Lstm {
         "lstm"
     }
 
+    fn need(&self, input: usize) -> &'static str {
+        match input {
+            1 => "the state that a segment is made again from",
+            _ => "what it is worked out from",
+        }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, ShapeError> {
         let e = check("lstm", inputs, [4, 2], self.bias, self.lengths)?;
         Ok(vec![e.sequence(1), e.sequence(1), e.sequence(4), e.state(2)])

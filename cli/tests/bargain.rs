@@ -1,0 +1,107 @@
+//! A budget in bytes, as users meet it: what is run in it, what it costs, and what is said where nothing fits.
+
+mod common;
+
+use common::{RUN, Scratch, assert_has};
+use serde_json::Value;
+
+/// The run of all these tests in windows long enough to be cut.
+fn scratch() -> Scratch {
+    let scratch = Scratch::with_run();
+    let run = RUN.replace("window = 5", "window = 48").replace("batch = 4", "batch = 8");
+    scratch.write("run.toml", &run.replace("hidden_size = 8", "hidden_size = 32"));
+    scratch
+}
+
+fn json(scratch: &Scratch, command: &str, code: i32) -> Value {
+    serde_json::from_str(&scratch.run(command, code)).unwrap()
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_planned_trained_and_taken_up_in_another_way() {
+    let scratch = scratch();
+    let whole = json(&scratch, "plan run.toml --json", 0);
+    assert!(whole["bargain"].is_null());
+    let budget = whole["planned_bytes"].as_u64().unwrap() * 2 / 3;
+    let text = scratch.run(&format!("plan run.toml --memory {budget}"), 0);
+    assert_has(&text, &["bargain", "as described it takes", "the same updates", "FITS"]);
+    let smaller = json(&scratch, &format!("plan run.toml --memory {budget} --json"), 0);
+    assert!(smaller["planned_bytes"].as_u64().unwrap() <= budget);
+    assert_eq!(smaller["bargain"]["asked_bytes"], whole["planned_bytes"]);
+    assert!(smaller["bargain"]["times_longer"].as_f64().unwrap() > 1.0);
+    // It learns what the run as described learns.
+    scratch.run("train run.toml --no-probe --out whole", 0);
+    scratch.run(&format!("train run.toml --no-probe --memory {budget} --out smaller"), 0);
+    let losses = |folder: &str| -> Vec<f64> {
+        let lines = std::fs::read_to_string(scratch.path(&format!("{folder}/metrics.jsonl"))).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter_map(|line| line["loss"].as_f64()).collect()
+    };
+    let (wanted, found) = (losses("whole"), losses("smaller"));
+    assert_eq!(wanted.len(), found.len());
+    assert!(wanted.iter().zip(&found).all(|(a, b)| (a - b).abs() < 2e-5 * a), "{wanted:?} {found:?}");
+    let summary: Value =
+        serde_json::from_str(&std::fs::read_to_string(scratch.path("smaller/summary.json")).unwrap()).unwrap();
+    assert!(summary["planned_bytes"].as_u64().unwrap() <= budget);
+    assert_eq!(summary["planned_bytes"], summary["allocated_bytes"]);
+    // Taken up, it is run in the same way.
+    let text = scratch.run("train --no-probe --resume smaller --steps 9", 0);
+    assert_has(&text, &["bargain"]);
+    assert!(!text.contains("not to the bit"), "{text}");
+}
+
+#[test]
+fn fit_shows_what_memory_buys_and_writes_the_run_that_fits() {
+    let scratch = scratch();
+    let fit = json(&scratch, "fit run.toml --json", 0);
+    let front = fit["front"].as_array().unwrap().clone();
+    assert!(front.len() > 3 && !fit["front_in_halves"].as_array().unwrap().is_empty());
+    let bytes: Vec<u64> = front.iter().map(|offer| offer["bytes"].as_u64().unwrap()).collect();
+    assert!(bytes.is_sorted_by(|a, b| a > b), "{bytes:?}");
+    assert_eq!(fit["chosen"], fit["described"]);
+    let middle = bytes[bytes.len() / 2];
+    let text = scratch.run(&format!("fit run.toml --memory {middle} --out smaller.toml --svg front.svg"), 0);
+    assert_has(&text, &["as described", "the fastest that fits", "FITS", "segment", "smaller.toml", "estimates"]);
+    let picture = std::fs::read_to_string(scratch.path("front.svg")).unwrap();
+    assert_has(&picture, &["<svg", "the load line", "seconds a step", "storage f16"]);
+    assert_eq!(picture.matches("<circle").count(), front.len() + fit["front_in_halves"].as_array().unwrap().len() + 2);
+    // What was written is what was shown, and needs no bargain.
+    let planned = json(&scratch, "plan smaller.toml --json", 0);
+    assert!(planned["bargain"].is_null() && planned["planned_bytes"].as_u64().unwrap() <= middle);
+    assert_eq!(planned["memory"]["bytes"].as_u64().unwrap(), middle);
+}
+
+#[test]
+fn where_nothing_fits_the_least_is_told_and_what_holds_it_up() {
+    let scratch = scratch();
+    let text = scratch.run("plan run.toml --memory 1000", 3);
+    assert_has(
+        &text,
+        &["REFUSED", "Not even one row would fit", "The least this model takes is", "of which the layer `rnn` holds"],
+    );
+    let refused = json(&scratch, "plan run.toml --memory 1000 --json", 3);
+    assert_eq!(refused["fits"], false);
+    assert_has(&scratch.run("fit run.toml --memory 1000", 3), &["REFUSED: nothing fits 1000 B; the least is"]);
+    assert_has(&scratch.run("fit none.toml", 2), &["none.toml"]);
+    assert_has(&scratch.run("fit run.toml --device nowhere", 2), &["no profile `nowhere`"]);
+}
+
+#[test]
+fn a_run_that_wants_no_bargain_is_refused_with_lines_to_paste() {
+    let scratch = scratch();
+    let planned = json(&scratch, "plan run.toml --json", 0)["planned_bytes"].as_u64().unwrap();
+    let run = std::fs::read_to_string(scratch.path("run.toml")).unwrap();
+    scratch.write("run.toml", &(run.clone() + "\n[budget]\nbargain = false\n"));
+    let text = scratch.run(&format!("plan run.toml --memory {}", planned * 2 / 3), 3);
+    assert_has(&text, &["REFUSED", "What would fit, each planned", "[budget] segment = ", "the same updates"]);
+    // The first of them, pasted.
+    let line = text.lines().find(|line| line.contains("[budget] segment = ")).unwrap();
+    let (train, budget) = line.trim().trim_start_matches("[train] ").split_once(" [budget] ").unwrap();
+    let accumulate = train.split(", ").find(|part| part.starts_with("accumulate")).unwrap();
+    assert!(run.contains("accumulate = 2"));
+    let pasted =
+        run.replace("accumulate = 2", accumulate) + "\n[budget]\nbargain = false\n" + &budget.replace(", ", "\n");
+    scratch.write("pasted.toml", &pasted);
+    assert_has(&scratch.run(&format!("plan pasted.toml --memory {}", planned * 2 / 3), 0), &["FITS"]);
+    assert_has(&scratch.run(&format!("train run.toml --memory {}", planned * 2 / 3), 3), &["REFUSED"]);
+}

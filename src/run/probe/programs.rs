@@ -1,0 +1,125 @@
+//! The programs that a probe runs: see the table in front of the probe.
+
+use crate::error::Error;
+use crate::graph::{Graph, Role};
+use crate::ids::SlotId;
+use crate::ops::{Adam, Binary, ColumnSum, Fill, Layout, Matmul, ShapeError, Update};
+use crate::plan::{Plan, Staging};
+use crate::target::{DeviceKind, Target};
+use crate::tensor::TensorType;
+
+/// The products that are timed; the other programs have names of their own.
+pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Layout::Nt), ("tn", Layout::Tn)];
+/// What moves bytes.
+pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
+/// Rows, columns and terms of the product that is short.
+const SHORT: [u32; 3] = [512, 512, 16];
+/// Rows, columns and terms of a product that is one tile whatever kernel makes it.
+const TILE: [u32; 3] = [8, 16, 4096];
+/// Rows of which columns are summed: few enough for there to be many columns.
+const ROWS: u32 = 128;
+/// Elements that the dispatches with next to nothing to do go through, two workgroups of them.
+const IDLE: u32 = 2048;
+
+/// How large the probe's tensors are: large enough for all workgroups, and as small as that allows.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Rows, columns and terms of the large products. Rows of some KiB, as in training, are slower to walk than short
+    /// ones.
+    product: [u32; 3],
+    /// Elements of what is streamed.
+    len: u32,
+}
+
+impl Sizes {
+    fn of(target: &Target) -> Self {
+        match target.device_kind {
+            // A step of a run works on no more at a time.
+            DeviceKind::Cpu => Self { product: [512, 1024, 256], len: 1 << 19 },
+            // More than its caches hold.
+            DeviceKind::Discrete => Self { product: [2048, 2048, 512], len: 1 << 23 },
+            _ => Self { product: [1024, 1024, 512], len: 1 << 20 },
+        }
+    }
+}
+
+/// The plan of the probe's programs, and the slot to wait for.
+pub(super) fn plan(target: &Target) -> Result<(Plan, SlotId), Error> {
+    let fault = |e: ShapeError| Error::Input(format!("a probe of the device: {e}"));
+    let mut graph = Graph::default();
+    let waited_for = write(&mut graph, Sizes::of(target)).map_err(fault)?;
+    let plan = Plan::new(graph, target, Staging::for_traffic(0, 0, 0, 4096));
+    plan.replay()?;
+    Ok((plan, waited_for))
+}
+
+/// Writes the programs; returns the slot to wait for.
+fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
+    let Sizes { product: [m, n, k], len } = sizes;
+    let slot = |graph: &mut Graph, role, len: u32| graph.slot("probe", role, 4 * u64::from(len), 1);
+    let waited_for = slot(graph, Role::Result, 1);
+
+    graph.begin("idle");
+    let [filled, added] = [(); 2].map(|()| slot(graph, Role::Result, IDLE));
+    let value = graph.apply_one(Fill { value: 0.0, shape: vec![IDLE] }, &[])?;
+    let value = graph.store(value, filled, 0);
+    let sum = graph.apply_one(Binary::Add, &[value, value])?;
+    graph.store(sum, added, 0);
+
+    let made = slot(graph, Role::Result, m * n);
+    let factors = [m * k, k * n].map(|len| slot(graph, Role::Input, len));
+    for (name, layout) in PRODUCTS {
+        product(graph, name, (layout, [m, n, k]), factors, made)?;
+    }
+    product(graph, "short", (Layout::Tn, SHORT), factors, made)?;
+    let tile = [TILE[0] * TILE[2], TILE[1] * TILE[2]];
+    let factors = tile.map(|len| slot(graph, Role::Input, len));
+    product(graph, "tile", (Layout::Nt, TILE), factors, made)?;
+
+    let list = TensorType::f32(&[len]);
+    let kept = [(); 3].map(|()| slot(graph, Role::Parameter, len));
+    let gradient = slot(graph, Role::Gradient, len);
+    let columns = slot(graph, Role::Result, len / ROWS);
+    graph.begin("columns");
+    let rows = graph.content(gradient, 0, TensorType::f32(&[ROWS, len / ROWS]), "probe");
+    let summed = graph.apply_one(ColumnSum { accumulate: false }, &[rows])?;
+    graph.store(summed, columns, 0);
+
+    graph.begin("sum");
+    let [a, b] = [kept[0], kept[1]].map(|slot| graph.content(slot, 0, list.clone(), "probe"));
+    let summed = graph.apply_one(Binary::Add, &[a, b])?;
+    graph.store(summed, gradient, 0);
+
+    graph.begin("update");
+    let [w, m, v] = kept.map(|slot| graph.content(slot, 0, list.clone(), "probe"));
+    let g = graph.content(gradient, 0, list, "probe");
+    let [scalars, norm] = [8, 2].map(|len| graph.held("probe", Role::Input, TensorType::f32(&[len]), 1));
+    let adam = Adam { beta2: 0.999, eps: 1e-8, decoupled: true, update: Update::default() };
+    let updated = graph.apply(adam, &[w, g, scalars, norm, m, v])?;
+    for (value, slot) in updated.into_iter().zip(kept) {
+        graph.store(value, slot, 0);
+    }
+    graph.protect();
+    Ok(waited_for)
+}
+
+/// Writes a program that is one product of what `factors` hold.
+fn product(
+    graph: &mut Graph,
+    name: &'static str,
+    (layout, [m, n, k]): (Layout, [u32; 3]),
+    factors: [SlotId; 2],
+    made: SlotId,
+) -> Result<(), ShapeError> {
+    let shapes = match layout {
+        Layout::Nn => [[m, k], [k, n]],
+        Layout::Nt => [[m, k], [n, k]],
+        Layout::Tn => [[k, m], [k, n]],
+    };
+    graph.begin(name);
+    let mut read = |slot, shape: &[u32; 2]| graph.content(slot, 0, TensorType::f32(shape), "probe");
+    let [a, b] = [read(factors[0], &shapes[0]), read(factors[1], &shapes[1])];
+    let c = graph.apply_one(Matmul::new(layout), &[a, b])?;
+    graph.store(c, made, 0);
+    Ok(())
+}
