@@ -314,10 +314,11 @@ fn a_network_that_changes_from_one_program_to_the_next_is_refused() {
 }
 
 #[test]
-fn ids_that_are_no_field_of_the_batch_are_an_error() {
+fn ids_that_are_no_bytes_of_a_field_of_the_batch_are_an_error() {
     let fields = [Field::ids("left", 4), Field::numbers("targets", &[2])];
     let custom = Custom::new(fields, |b, batch| {
         let ids = b.enter("ids").reshape(batch.field("left")?, &[3, 2])?;
+        let ids = b.slice(ids, 1, 1, 1)?;
         let x = b.enter("table").embedding(ids, 4, 2, None)?;
         let x = b.reshape(x, &[6, 2])?;
         let loss = b.enter("loss").mse(x, batch.field("targets")?)?;

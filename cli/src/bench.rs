@@ -18,11 +18,11 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let mut config = config(args.run.as_deref())?;
     config.budget.memory = args.memory.or(config.budget.memory);
     let run = Run::new(config)?;
-    let device = Device::open()?;
+    let mut device = Device::open()?;
     let planned = run.plan(device.target())?;
     let mut report = report(&run, &planned)?;
     if planned.fits() {
-        report = args.probe.time(report, &planned, &device);
+        report = args.probe.time(report, &planned, &mut device);
     }
     let about = header(&run, &report, None);
     let session = Session::start(planned, &device)?;

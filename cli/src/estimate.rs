@@ -18,9 +18,13 @@ pub(crate) struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    /// The numbers of `planned`, with its time as what `device` reaches makes it; that is measured now if it never was.
-    pub(crate) fn time(&self, report: PlanReport, planned: &Planned, device: &Device) -> PlanReport {
+    /// The numbers of `planned`, with its time as what `device` reaches makes it; that is measured now if it never
+    /// was. The device cuts its submissions by it.
+    pub(crate) fn time(&self, report: PlanReport, planned: &Planned, device: &mut Device) -> PlanReport {
         let probed = if self.no_probe { None } else { Cache::of_user().find_or_measure(device) };
+        if let Some(probed) = &probed {
+            device.set_rates(probed.rates);
+        }
         report.with_probe(planned, probed)
     }
 }

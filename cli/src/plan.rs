@@ -337,11 +337,15 @@ fn programs(report: &PlanReport) -> String {
             0 => "-".to_string(),
             runs => format!("{runs} x"),
         };
-        vec![program.name.to_string(), program.dispatches.to_string(), runs, skyline(&program.alive_bytes, most)]
+        let alive = [Bytes(program.peak_bytes).to_string(), skyline(&program.alive_bytes, most)];
+        [program.name.to_string(), program.dispatches.to_string(), runs].into_iter().chain(alive).collect()
     });
-    let table =
-        draw(&["program", ">dispatches", ">a step", "activations alive, from its first dispatch to its last"], rows);
-    format!("{table}\nA step of training is {} dispatches.", grouped(report.dispatches_per_step))
+    let alive = "activations alive, from its first dispatch to its last";
+    let table = draw(&["program", ">dispatches", ">a step", ">at most", alive], rows);
+    let all = grouped(report.dispatches_per_step);
+    format!(
+        "{table}\nA step of training is {all} dispatches. Weights and checkpoints travel through the staging alone."
+    )
 }
 
 /// Heights as a line of blocks, 50 at most, each the highest of what it stands for.

@@ -33,7 +33,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         resumed.check_data(&run)?;
         resumed.told.iter().try_for_each(|news| say(news))?;
     }
-    let device = Device::open()?;
+    let mut device = Device::open()?;
     let planned = run.plan(device.target())?;
     let report = report(&run, &planned)?;
     say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
@@ -58,7 +58,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         folder.save_config(&run, &remark)?;
     }
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
-    let report = args.probe.time(report, &planned, &device);
+    let report = args.probe.time(report, &planned, &mut device);
     folder.save_plan(&report)?;
     if let Some(told) = estimate::run(&report, run.steps()?) {
         say(&told)?;
@@ -68,11 +68,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let mut session = run.start(planned, &device, &mut |told| news.push(told.to_owned()))?;
     news.iter().try_for_each(|told| say(told))?;
     if session.plan().digest() != described {
-        folder.save_plan(&args.probe.time(
-            crate::plan::report(&run, session.planned())?,
-            session.planned(),
-            &device,
-        ))?;
+        let smaller = crate::plan::report(&run, session.planned())?;
+        folder.save_plan(&args.probe.time(smaller, session.planned(), &mut device))?;
     }
     if let Some(weights) = &weights {
         session.load(weights)?;

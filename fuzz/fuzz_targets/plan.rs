@@ -4,10 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use plimsoll::Error;
+use plimsoll::bytes::Bytes;
 use plimsoll::config::{Config, LayerKind, Predict, Source, TargetKind};
 use plimsoll::nn::{Inputs, Targets, Time};
+use plimsoll::plan::Rates;
 use plimsoll::run::PlanReport;
 use plimsoll::target::Target;
+use plimsoll::training::{Planned, Training};
 
 /// Recurrent steps and layers of a run that is planned here: each is a dispatch or more.
 const MOST_WORK: u64 = 64;
@@ -29,11 +32,27 @@ fuzz_target!(|data: &[u8]| {
             let report = PlanReport::new(&planned);
             assert_eq!(report.fits, report.violations.is_empty());
             assert!(!serde_json::to_string(&report).expect("a report can be written").is_empty());
+            bargain(&training, &target, planned.plan.planned_bytes() / 256 * u64::from(steps));
         }
         Err(error @ (Error::Fault(_) | Error::Clash(_))) => panic!("{error}"),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });
+
+/// In a budget of so many bytes a run is the fastest that fits, or refused; and a little more changes nothing for worse.
+fn bargain(training: &Training, target: &Target, bytes: u64) {
+    let within = |bytes: u64| {
+        let training = Training { memory: Some(Bytes(bytes)), ..training.clone() };
+        training.bargain(target).expect("what can be planned can be bargained about")
+    };
+    let (less, more) = (within(bytes), within(bytes + bytes / 16));
+    if less.fits() {
+        less.plan.replay().expect("a plan has no fault");
+        assert!(less.plan.planned_bytes() <= bytes && more.fits());
+        let seconds = |planned: &Planned| planned.seconds(&Rates::assumed());
+        assert!(seconds(&more) <= seconds(&less) * (1.0 + 1e-9));
+    }
+}
 
 /// How much there is to plan: its layers, each as often as it has steps and stands on itself.
 fn work(config: &Config) -> u64 {

@@ -4,6 +4,7 @@ mod adapters;
 mod heaps;
 mod inspect;
 mod ledger;
+mod pace;
 mod pipelines;
 mod profile;
 mod rings;
@@ -15,6 +16,7 @@ use crate::engine::{Drawn, EngineError, Held};
 use crate::target::Target;
 
 use ledger::Ledger;
+use pace::Pace;
 
 pub use adapters::{Adapter, AdapterError, adapters};
 pub use run::DeviceEngine;
@@ -28,6 +30,7 @@ pub struct Device {
     trouble: Trouble,
     ledger: Ledger,
     refusing: Refusing,
+    pace: Pace,
 }
 
 /// The first thing that went wrong on a device, as its callbacks told.
@@ -130,6 +133,7 @@ impl Device {
             trouble.note(EngineError::Lost { reason: error.to_string() });
         }
         let ledger = Ledger::open(&device);
-        Self { device, queue, target, trouble, ledger, refusing: Refusing::default() }
+        let pace = Pace::of(target.device_kind);
+        Self { device, queue, target, trouble, ledger, refusing: Refusing::default(), pace }
     }
 }

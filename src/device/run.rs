@@ -2,6 +2,7 @@
 //! step, and none after it.
 
 use super::Device;
+use super::pace::Fill;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
 use crate::engine::{Drawn, Engine, EngineError, Held, Look};
@@ -19,6 +20,8 @@ pub struct DeviceEngine {
     pipelines: Pipelines,
     /// For each step, one bind group, or one for each copy of the slots it binds.
     bind_groups: Vec<Vec<wgpu::BindGroup>>,
+    /// For each step, which share of a submission it takes; nothing where none is cut.
+    shares: Vec<f64>,
     recorded: Vec<Command>,
     arrived: Vec<Vec<u8>>,
     /// What the plan says this takes.
@@ -56,6 +59,7 @@ impl DeviceEngine {
         let upload = UploadRing::new(ring(upload_bytes, writing)?, upload_bytes);
         let readback = ReadbackRing::new(ring(readback_bytes, reading)?, readback_bytes);
         let pipelines = Pipelines::new(&device.device, &plan);
+        let shares = device.pace.shares(&plan);
         let mut engine = Self {
             device: device.clone(),
             plan,
@@ -64,6 +68,7 @@ impl DeviceEngine {
             readback,
             pipelines,
             bind_groups: Vec::new(),
+            shares,
             recorded: Vec::new(),
             arrived: Vec::new(),
             own: Held::default(),
@@ -122,16 +127,33 @@ impl DeviceEngine {
         self.dispatch_bound(pass, step, copy);
     }
 
-    fn dispatch_all(&self, pass: &mut wgpu::ComputePass, program: usize, copy: u32) {
+    /// Records dispatches in one pass, until one belongs into the next submission, if one does; says which.
+    fn dispatch_some(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        dispatches: &mut impl Iterator<Item = (usize, u32)>,
+        first: Option<(usize, u32)>,
+        fill: &mut Fill,
+    ) -> Option<(usize, u32)> {
         let mut set = None;
-        for index in self.plan.schedule.programs[program].steps.clone() {
+        let mut dispatch = |pass: &mut wgpu::ComputePass, (index, copy): (usize, u32)| {
             let (number, pipeline) = self.pipelines.of(index);
             if set != Some(number) {
                 pass.set_pipeline(pipeline);
                 set = Some(number);
             }
             self.dispatch_bound(pass, index, copy);
+        };
+        if let Some(first) = first {
+            dispatch(pass, first);
         }
+        for (index, copy) in dispatches {
+            if !self.shares.get(index).is_none_or(|share| fill.takes(*share)) {
+                return Some((index, copy));
+            }
+            dispatch(pass, (index, copy));
+        }
+        None
     }
 
     /// Records a dispatch whose pipeline is set.
@@ -146,9 +168,14 @@ impl DeviceEngine {
         pass.dispatch_workgroups(x, y, z);
     }
 
-    fn encode(&self, commands: &[Command]) -> wgpu::CommandBuffer {
-        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut at = 0;
+    /// Hands `commands` over, in one submission or in several that the device carries out in order; the last of them.
+    fn hand_over(&self, commands: &[Command]) -> wgpu::SubmissionIndex {
+        let begin = || self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let submit = |encoder: wgpu::CommandEncoder| {
+            self.device.pace.note();
+            self.device.queue.submit([encoder.finish()])
+        };
+        let (mut encoder, mut fill, mut at) = (begin(), Fill::default(), 0);
         while at < commands.len() {
             match &commands[at] {
                 Command::Upload { from, to } => {
@@ -161,17 +188,29 @@ impl DeviceEngine {
                 }
                 Command::Run { .. } => {
                     // Programs that follow one another share a pass.
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    while let Some(Command::Run { program, copy }) = commands.get(at) {
-                        self.dispatch_all(&mut pass, *program, *copy);
-                        at += 1;
+                    let runs = commands[at..].iter().map_while(|command| match command {
+                        Command::Run { program, copy } => Some((*program, *copy)),
+                        _ => None,
+                    });
+                    at += runs.clone().count();
+                    let steps = |program: usize| self.plan.schedule.programs[program].steps.clone();
+                    let mut all = runs.flat_map(|(program, copy)| steps(program).map(move |step| (step, copy)));
+                    let mut first = None;
+                    loop {
+                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                        first = self.dispatch_some(&mut pass, &mut all, first, &mut fill);
+                        drop(pass);
+                        if first.is_none() {
+                            break;
+                        }
+                        submit(std::mem::replace(&mut encoder, begin()));
                     }
                     continue;
                 }
             }
             at += 1;
         }
-        encoder.finish()
+        submit(encoder)
     }
 
     /// What lies at `place`, whole words, by way of the readback buffers.
@@ -259,7 +298,7 @@ impl Engine for DeviceEngine {
         self.upload.close();
         let commands = std::mem::take(&mut self.recorded);
         tracing::trace!(commands = commands.len(), "submitted");
-        let submission = self.device.queue.submit([self.encode(&commands)]);
+        let submission = self.hand_over(&commands);
         self.upload.turn(&submission);
         self.readback.submitted(&submission);
         self.device.trouble.check()

@@ -224,7 +224,7 @@ impl Rule for GradientNorm {
             after(None, [5.0, 1.0], 1.0),
             after(Some(Guard::Skip), [5.0, 1.0], 1.0),
             after(Some(Guard::Skip), [5.0, -1.0], 1.0),
-            after(Some(Guard::Stop), [0.0, 1.0], f64::NAN),
+            after(Some(Guard::Stop), [0.0, 1.0], f64::INFINITY),
             after(Some(Guard::Stop), [f64::INFINITY, -1.0], 1.0),
         ];
         [None, Some(0.5), Some(1e6)]

@@ -48,7 +48,7 @@ mod tests {
     fn an_outline_knows_what_its_plan_takes() {
         let target = Target::profile("webgpu-default").unwrap();
         let model = Model::new().embedding(16).lstm(24).output();
-        let planned = Training::new(model, Task::next_token(30), 6).window(10).plan(&target).unwrap();
+        let planned = Training::new(model, Task::next_token(30), 60).window(40).plan(&target).unwrap();
         let Plan { graph, staging, .. } = planned.plan.clone();
         let outline = Outline::new(&graph, &target, staging);
         let all = outline.kept_bytes + outline.tenants_bytes + outline.staging.bytes();

@@ -43,13 +43,13 @@ impl Rates {
     /// where nothing was measured. A graphics processor has others, but much the same order of plans.
     pub const fn assumed() -> Self {
         Self {
-            unit_seconds: 1.2e-10,
-            tile_terms: 32.0,
+            unit_seconds: 1.25e-10,
+            tile_terms: 31.0,
             workgroups: 2.0,
             bytes_per_second: 9.5e9,
-            dispatch_seconds: 48e-6,
-            recording_seconds: 1.4e-6,
-            submission_seconds: 90e-6,
+            dispatch_seconds: 50e-6,
+            recording_seconds: 1.5e-6,
+            submission_seconds: 60e-6,
         }
     }
 

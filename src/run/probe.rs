@@ -47,7 +47,7 @@ const CROWDED: f64 = 1.25;
 const MOST_TILE_TERMS: f64 = 256.0;
 
 /// What `device` reaches. Takes some tenths of a second once the kernels are compiled, and for that time some 13 MiB
-/// of a software adapter, 30 of a graphics processor within another, 190 of one on a card.
+/// of a software adapter, 25 of a graphics processor within another, 150 of one on a card.
 ///
 /// # Errors
 /// Device errors; times that no device can have.

@@ -129,6 +129,8 @@ pub struct ProgramReport {
     pub dispatches: usize,
     /// How often a step of training runs it.
     pub runs_per_step: u32,
+    /// The most that is alive of what is made on the way.
+    pub peak_bytes: u64,
     /// At each of its dispatches, bytes of what is made on the way and alive.
     #[serde(skip)]
     pub alive_bytes: Vec<u64>,
@@ -228,6 +230,7 @@ fn programs(planned: &Planned) -> Vec<ProgramReport> {
         name: p.name,
         dispatches: p.steps.len(),
         runs_per_step: runs(p.name),
+        peak_bytes: alive[p.steps.clone()].iter().copied().max().unwrap_or(0),
         alive_bytes: alive[p.steps.clone()].to_vec(),
     };
     planned.plan.schedule.programs.iter().map(report).collect()

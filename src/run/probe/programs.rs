@@ -35,7 +35,7 @@ impl Sizes {
     fn of(target: &Target) -> Self {
         match target.device_kind {
             // A step of a run works on no more at a time.
-            DeviceKind::Cpu => Self { product: [512, 1024, 256], len: 1 << 19 },
+            DeviceKind::Cpu => Self { product: [512, 1024, 512], len: 1 << 19 },
             // More than its caches hold.
             DeviceKind::Discrete => Self { product: [2048, 2048, 512], len: 1 << 23 },
             _ => Self { product: [1024, 1024, 512], len: 1 << 20 },
