@@ -240,7 +240,8 @@ fn adapters_can_be_planned_for() {
     let json = scratch.run("adapters --json", 0);
     let first = &serde_json::from_str::<Value>(&json).unwrap()[0];
     scratch.write("here.json", &json);
-    assert_has(&scratch.run("plan run.toml --profile here.json", 0), &[first["name"].as_str().unwrap(), "FITS"]);
+    let text = scratch.run("plan run.toml --profile here.json", 0);
+    assert_has(&text, &[first["name"].as_str().unwrap(), "FITS", "takes ", " planned: one block of "]);
 }
 
 #[test]
@@ -258,6 +259,13 @@ fn a_training_leaves_a_run_that_can_be_repeated_and_sampled() {
     for key in ["train_loss", "validation_loss", "unigram_entropy", "seconds", "tokens_per_second"] {
         assert!(summary[key].as_f64().is_some_and(|x| x > 0.0), "{key} in {summary}");
     }
+    let driver = &summary["driver"];
+    for key in ["allocated_bytes", "reserved_bytes"] {
+        assert!(driver["measured"][key].as_u64().unwrap() > summary["planned_bytes"].as_u64().unwrap(), "{driver}");
+        assert_eq!(driver["expected"][key], driver["measured"][key]);
+    }
+    assert_eq!(scratch.json("runs/run/plan.json")["reserved"], driver["expected"]);
+    assert!(text.contains("handed out, to the byte as planned"), "{text}");
     assert!(summary["adapter"].is_string() && summary.get("cpu_seconds").is_some());
 
     let metrics = scratch.read("runs/run/metrics.jsonl");
