@@ -294,8 +294,9 @@ fn pasted(config: &Config, lines: &[String]) -> Config {
             Some(head) => table = head.trim_end_matches(']').to_string(),
             None => {
                 let key: toml::Table = line.parse().unwrap();
-                let table = file.entry(&table).or_insert_with(|| toml::Table::new().into());
-                table.as_table_mut().unwrap().extend(key);
+                let table = file.entry(&table).or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap();
+                table.extend(key);
+                line.strip_prefix("# without ").and_then(|gone| table.remove(gone));
             }
         }
     }
