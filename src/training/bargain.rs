@@ -182,8 +182,8 @@ impl Training {
         });
     }
 
-    /// Of `ways` those that are written in reasonable time, the shortest first, where the run as described has so
-    /// many `dispatches`.
+    /// Of `ways` those that are written in reasonable time, where the run as described has so many `dispatches`: if
+    /// that is not all of them, some from everywhere among them.
     fn within_reason(&self, ways: Vec<Way>, dispatches: u64) -> Vec<Way> {
         let own = self.timesteps_forward().max(1);
         let written = |way: &Way| {
@@ -193,15 +193,11 @@ impl Training {
             of_one.saturating_mul(if way.accumulate > 1 { 2 } else { 1 })
         };
         let mut ways: Vec<(u64, Way)> = ways.into_iter().map(|way| (written(&way), way)).collect();
-        ways.sort_by_key(|(written, _)| *written);
-        let mut left = MOST_DISPATCHES;
         let most = MOST_OF_ONE.max(dispatches.saturating_mul(2));
-        let mut fits = |&(written, _): &(u64, Way)| {
-            let fits = written <= most && written <= left;
-            left = left.saturating_sub(written);
-            fits
-        };
-        ways.into_iter().take_while(|way| fits(way)).map(|(_, way)| way).collect()
+        ways.retain(|(written, _)| *written <= most);
+        let all = ways.iter().map(|(written, _)| *written).fold(0, u64::saturating_add);
+        let every = usize::try_from(all.div_ceil(MOST_DISPATCHES)).unwrap_or(usize::MAX).max(1);
+        ways.into_iter().map(|(_, way)| way).skip(every / 2).step_by(every).collect()
     }
 
     /// The ways to make its updates, but for its own: rows are split and windows cut at least as finely as it says.
