@@ -139,10 +139,13 @@ fn segments(report: &PlanReport) -> String {
 /// What a run that did not fit as described was turned into.
 fn bargain(report: &PlanReport) -> Option<String> {
     let Bargain { asked_bytes, times_longer, .. } = report.bargain?;
-    let allowed = report.memory.map_or_else(String::new, |allowed| format!(" {}", Bytes(allowed.bytes)));
+    // Or it is another limit than that of memory, such as that of a binding.
+    let than = report.memory.filter(|allowed| asked_bytes > allowed.bytes);
+    let than =
+        than.map_or("in pieces larger than the device takes".into(), |a| format!("more than {}", Bytes(a.bytes)));
     Some(format!(
-        "as described it takes {}, more than the{allowed} there are; this makes the same updates, up to the order of \
-         sums, in about {times_longer:.2} times the time",
+        "as described it takes {}, {than}; this makes the same updates, up to the order of sums, in about \
+         {times_longer:.2} times the time",
         Bytes(asked_bytes)
     ))
 }

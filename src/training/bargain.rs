@@ -12,39 +12,10 @@ use serde::Serialize;
 
 use super::programs::outline;
 use super::segments::Segments;
-use super::{Planned, Training};
+use super::{Planned, Training, Way};
 use crate::error::Error;
 use crate::plan::{Outline, Rates};
 use crate::target::Target;
-
-/// What is chosen of a run without another result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Way {
-    /// Micro-steps of an update.
-    pub accumulate: u32,
-    /// How a window is worked out in segments, if it is.
-    pub segments: Option<Segments>,
-    /// Whether gradients are released as soon as they are used.
-    pub release_gradients: bool,
-}
-
-impl Way {
-    /// It in a few words.
-    pub fn told(self) -> String {
-        let mut all = vec![match self.accumulate {
-            1 => "one micro-step".to_string(),
-            n => format!("{n} micro-steps"),
-        }];
-        if let Some(Segments { timesteps, states }) = self.segments {
-            let states = states.map_or_else(|| "all states".into(), |n| format!("{n} states"));
-            all.push(format!("segments of {timesteps} timesteps, {states} between them kept"));
-        }
-        if self.release_gradients {
-            all.push("each gradient released once it is used".into());
-        }
-        all.join(", ")
-    }
-}
 
 /// A way, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -86,18 +57,6 @@ const BARGAINED: [&str; 5] = [
 ];
 
 impl Training {
-    /// The way it is described.
-    pub fn way(&self) -> Way {
-        let Self { accumulate, segments, release_gradients, .. } = *self;
-        Way { accumulate, segments, release_gradients }
-    }
-
-    /// The same run in another way.
-    pub fn in_way(&self, way: Way) -> Self {
-        let Way { accumulate, segments, release_gradients } = way;
-        Self { accumulate, segments, release_gradients, ..self.clone() }
-    }
-
     /// Bytes that its plan may take: the less of what the run and the device allow.
     pub fn allowed(&self, target: &Target) -> Option<u64> {
         self.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min()

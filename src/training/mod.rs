@@ -26,6 +26,7 @@ mod session;
 mod state;
 mod step;
 mod warnings;
+mod way;
 mod writer;
 
 use crate::bytes::Bytes;
@@ -36,7 +37,7 @@ use crate::target::Target;
 
 pub use crate::data::{Batch, Data};
 pub use crate::nn::{Custom, Loss, Model, Network, Task};
-pub use bargain::{Bargain, Offer, Way};
+pub use bargain::{Bargain, Offer};
 pub use groups::ParameterGroup;
 pub use guard::{NonFinite, Origin};
 pub use handles::{Handles, SampleHandles};
@@ -51,6 +52,7 @@ pub use segments::Segments;
 pub use session::{NamedNumbers, Session};
 pub use state::TrainingState;
 pub use warnings::Warning;
+pub use way::Way;
 pub use writer::{Sampling, Writer};
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.

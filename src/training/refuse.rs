@@ -7,7 +7,7 @@ use crate::plan::{Plan, Rates};
 use crate::refusal::{Alternative, Least, Refusal};
 use crate::target::Target;
 
-use super::{Offer, Planned, Segments, Storage, Training, Way};
+use super::{Offer, Planned, Storage, Training, Way};
 
 impl Planned {
     /// Why the plan cannot run, with what would fit; `None` if it can.
@@ -98,7 +98,7 @@ impl Planned {
             found.extend(first.filter(|(offer, _)| found.iter().all(|(other, _)| other.way != offer.way)));
         }
         found.sort_by(|(a, _), (b, _)| a.seconds.total_cmp(&b.seconds));
-        found.iter().map(|(offer, planned)| self.alternative(planned, &changed(offer.way, own))).collect()
+        found.iter().map(|(offer, planned)| self.alternative(planned, &offer.way.told_beside(own))).collect()
     }
 
     /// One row in the shortest window there may be, in the smallest way.
@@ -139,42 +139,9 @@ impl Planned {
             planned_bytes: planned.plan.planned_bytes(),
             times_longer: seconds(planned) / seconds(self),
             change: change.to_string(),
-            lines: lines(&planned.training, &self.training),
+            lines: planned.training.lines_beside(&self.training),
         }
     }
-}
-
-/// What sets `training` apart from the run as `described`, as lines of a run file.
-fn lines(training: &Training, described: &Training) -> Vec<String> {
-    let changed = |key: &str, now: Option<String>, was: Option<String>| match now {
-        now if now == was => None,
-        Some(now) => Some(format!("{key} = {now}")),
-        None => Some(format!("# without {key}")),
-    };
-    let number = |n: u32| Some(n.to_string());
-    let halves =
-        |training: &Training| Some(format!("\"{}\"", if training.storage == Storage::F16 { "f16" } else { "f32" }));
-    let train = [
-        changed("batch", number(training.batch), number(described.batch)),
-        changed("window", number(training.window), number(described.window)),
-        changed("accumulate", number(training.accumulate), number(described.accumulate)),
-        changed("storage", halves(training), halves(described)),
-    ];
-    let (now, was) = (training.segments, described.segments);
-    let [timesteps, states] = [|s: Segments| Some(s.timesteps), |s: Segments| s.states];
-    let of = |segments: Option<Segments>, part: fn(Segments) -> Option<u32>| segments.and_then(part).and_then(number);
-    let released = |training: &Training| Some(training.release_gradients.to_string());
-    let budget = [
-        changed("segment", of(now, timesteps), of(was, timesteps)),
-        changed("segment_states", of(now, states), of(was, states)),
-        changed("release_gradients", released(training), released(described)),
-    ];
-    let table = |head: &str, keys: Vec<String>| {
-        let head = Some(head.to_string()).filter(|_| !keys.is_empty());
-        head.into_iter().chain(keys).collect::<Vec<_>>()
-    };
-    let [train, budget] = [train.into_iter().flatten().collect(), budget.into_iter().flatten().collect()];
-    [table("[train]", train), table("[budget]", budget)].concat()
 }
 
 /// The largest five of what is alive when the most is.
@@ -182,21 +149,6 @@ fn largest(plan: &Plan) -> Vec<PeakTenant> {
     let mut tenants = plan.peak_tenants();
     tenants.truncate(5);
     tenants
-}
-
-/// What sets a way apart from the run's own, in a few words.
-fn changed(way: Way, own: Way) -> String {
-    let mut all = vec!["the same updates".to_string()];
-    if way.accumulate != own.accumulate {
-        all.push(format!("in {} micro-steps", way.accumulate));
-    }
-    if let Some(Segments { timesteps, .. }) = way.segments.filter(|_| way.segments != own.segments) {
-        all.push(format!("windows in segments of {timesteps} timesteps, made again on the way back"));
-    }
-    if way.release_gradients != own.release_gradients {
-        all.push("each gradient released once it is used".to_string());
-    }
-    all.join(", ")
 }
 
 /// What divides `n`, in ascending order.
