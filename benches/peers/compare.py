@@ -32,7 +32,7 @@ WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "r"]
 def programs(target, settings, one_thread):
     """The command of each library that is built, before the run file, and what it needs in its environment."""
     cargo = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    crate = lambda name: target / name / "release" / f"peer-{name}"
+    crate = lambda name: target / name / "release" / f"peer-{name.removesuffix('-vulkan')}"
     python, train = target / "venv" / "bin" / "python", HERE / "pytorch" / "train.py"
     own, more = cargo / "release" / "examples" / "workload", ["--train", settings] if settings else []
     found = {
@@ -40,10 +40,16 @@ def programs(target, settings, one_thread):
         "plimsoll f16": (own, [*more, "--train", 'storage = "f16"'], {}),
         "pytorch": (python, [train], {}),
         "burn wgpu": (crate("burn"), ["--backend", "wgpu"], {}),
+        "burn vulkan": (crate("burn-vulkan"), ["--backend", "vulkan"], {}),
         "burn flex": (crate("burn"), ["--backend", "flex"], {}),
         "candle": (crate("candle"), [], {}),
         "meganeura": (crate("meganeura"), [], {}),
     }
+    if has_cuda(python):
+        found |= {
+            "pytorch, cuda": (python, [train, "--device", "cuda"], {}),
+            "pytorch, cuda f16": (python, [train, "--device", "cuda", "--half"], {}),
+        }
     if one_thread:
         alone = {"RAYON_NUM_THREADS": "1"}
         found |= {
@@ -56,6 +62,12 @@ def programs(target, settings, one_thread):
             print(f"{name} is not built and left out: no {program}", file=sys.stderr)
     built = {name: whole for name, whole in found.items() if whole[0].exists()}
     return {name: ([program, *rest], more) for name, (program, rest, more) in built.items()}
+
+
+def has_cuda(python):
+    """Whether there is a PyTorch, and a device for its CUDA."""
+    asks = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return python.exists() and subprocess.run([python, "-c", asks]).returncode == 0
 
 
 class Trainee:

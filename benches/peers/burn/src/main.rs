@@ -3,6 +3,9 @@
 //! ```text
 //! peer-burn W1.toml --backend wgpu --seconds 3
 //! ```
+//!
+//! On Linux `wgpu` is Vulkan, with shaders in WGSL. Built with the feature `vulkan` there is burn's compiler
+//! to SPIR-V, and `--backend vulkan`, in place of it: burn takes one or the other of them as it is built.
 
 #[path = "../../../common/clock.rs"]
 mod clock;
@@ -144,10 +147,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = RunFile::read(&asked.path)?;
     let start = Clock::start();
     let (device, peer) = match &asked.backend[..] {
+        #[cfg(not(feature = "vulkan"))]
         "wgpu" => (Device::wgpu(Default::default()), "burn wgpu"),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => (Device::vulkan(Default::default()), "burn vulkan"),
         "flex" => (Device::flex(), "burn flex"),
-        other => return Err(format!("`{other}` is neither wgpu nor flex").into()),
+        other => return Err(format!("this build has no backend `{other}`").into()),
     };
+    let adapter = device.identity().map_or_else(|| "CPU".into(), |identity| identity.name);
     let device = device.autodiff();
     let mut trained = Trained::new(&file, &device);
     let start = start.spent();
@@ -155,7 +162,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "peer": peer,
         "version": "0.22.1",
         "workload": file.name,
-        "adapter": format!("{device:?}"),
+        "adapter": adapter,
         "start_ms": ms(start.wall, 1),
     });
     measure(&mut trained, about, asked.seconds, asked.waits)
