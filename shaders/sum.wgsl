@@ -1,20 +1,25 @@
-// y[0] = (y[0] +) scale * the sum of x[i], by one workgroup
+// y[0] = (y[0] +) scale * the sum of x[i], by one workgroup of W threads that take V elements at a time
 
 struct Params { len: u32, scale: f32, accumulate: u32 }
 var<immediate> p: Params;
 
-//: numbers 0 x H 1 reads (len)
+//: include numbers
+//: numbers 0 x H V reads (len)
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;    // (1)
 
-var<workgroup> shared_sums: array<f32, 256>;
+var<workgroup> shared_sums: array<f32, {W}>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size({W})
 fn sum(@builtin(local_invocation_index) lane: u32) {
-    var total = 0.0;
-    for (var i = lane; i < p.len; i += 256u) { total += get_x(i); }
+    var total = Num(0.0);
+    for (var i = lane * {V}u; i < p.len; i += {W * V}u) { total += get_x(i); }
+//: if V == 4
+    shared_sums[lane] = (total.x + total.y) + (total.z + total.w);
+//: else
     shared_sums[lane] = total;
+//: end
     workgroupBarrier();
-    for (var reach = 128u; reach > 0u; reach /= 2u) {
+    for (var reach = {W / 2}u; reach > 0u; reach /= 2u) {
         if lane < reach { shared_sums[lane] += shared_sums[lane + reach]; }
         workgroupBarrier();
     }

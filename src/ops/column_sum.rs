@@ -12,8 +12,8 @@ use crate::shader;
 use crate::target::{DeviceKind, Target};
 use crate::tensor::TensorType;
 
-/// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in ascending order; where it
-/// accumulates, the sum is added to a last input `y_old f32 (N)`.
+/// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in an order that depends on their extents and the
+/// kind of device alone; where it accumulates, the sum is added to a last input `y_old f32 (N)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnSum {
     /// Whether there is a `y_old`.
@@ -38,24 +38,37 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
     let (y, y_from) = at.aligned(y);
     let params = Params { rows, cols, stride, accumulate: accumulate.into(), y_from };
     let width = if [cols, stride, y_from].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
-    let [threads, times] = walkers(at.target, cols / width);
-    let constants = [("H", at.storage(Operand::Input(x))), ("V", width), ("W", threads), ("Q", times)];
+    let Walk { threads, times, parts } = walk(at.target, cols / width, width);
+    let constants = [("H", at.storage(Operand::Input(x))), ("V", width), ("W", threads), ("Q", times), ("G", parts)];
     Dispatch {
         shader: shader!("column_sum").with(&constants),
         params: bytes_of(&params).to_vec(),
-        groups: at.cover((cols / width).into(), threads * times),
+        groups: at.cover((cols / width).into(), threads / parts * times),
         bindings: vec![at.read(x), y],
         tile: None,
     }
 }
 
-/// Threads of a workgroup, and how many of `accesses` to a row each takes.
-fn walkers(target: &Target, accesses: u32) -> [u32; 2] {
-    // A software adapter runs the subgroups of a workgroup one after the other, from the first row to
-    // the last, so that a workgroup of one reads each row once; of many columns, long stretches.
-    let cpu = target.device_kind == DeviceKind::Cpu;
-    let threads = target.fixed_subgroup().filter(|_| cpu).unwrap_or(64);
-    [threads, if cpu && accesses >= 8 * threads { 4 } else { 1 }]
+/// Who sums what.
+struct Walk {
+    /// Threads of a workgroup.
+    threads: u32,
+    /// How many of the accesses to a row each takes.
+    times: u32,
+    /// Threads that share the rows of a column.
+    parts: u32,
+}
+
+/// Who sums columns of so many `accesses` to a row, of `width` elements each.
+fn walk(target: &Target, accesses: u32, width: u32) -> Walk {
+    if target.device_kind == DeviceKind::Cpu {
+        // A software adapter runs the subgroups of a workgroup one after the other, from the first row to
+        // the last, so that a workgroup of one reads each row once; of many columns, long stretches.
+        let threads = target.fixed_subgroup().unwrap_or(64);
+        return Walk { threads, times: if accesses >= 8 * threads { 4 } else { 1 }, parts: 1 };
+    }
+    // A graphics processor has far more threads than there are columns; a row is read by 128 bytes.
+    Walk { threads: 256, times: 1, parts: if width == 4 { 32 } else { 8 } }
 }
 
 impl Rule for ColumnSum {

@@ -6,11 +6,12 @@ use super::common::{check_old, start};
 use super::{Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
+use crate::target::DeviceKind;
 use crate::tensor::TensorType;
 
 /// `y f32[1] = scale * sum(x)` for `x` of any shape, and `y_old + ...` where it accumulates.
 ///
-/// Summed in an order that depends on the length alone.
+/// Summed in an order that depends on the length and the kind of device alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
     /// What the sum is multiplied by.
@@ -55,8 +56,14 @@ pub(super) fn dispatch(sum: &Sum, at: &Lowering, x: Binding) -> Dispatch {
     let of = at.type_bound(&x);
     let storage = at.target.storage(of.dtype);
     let params = SumParams { len: clamp(of.len()), scale: sum.scale, accumulate: sum.accumulate.into() };
+    // A graphics processor has many threads to hide how far away memory is, and few places to hide it in.
+    let limits = &at.target.limits;
+    let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+    let many = at.target.device_kind != DeviceKind::Cpu;
+    let threads = if many && most >= 1024 { 1024 } else { 256 };
+    let width = if many && of.len().is_multiple_of(4) && x.bytes.start == 0 { 4 } else { 1 };
     Dispatch {
-        shader: shader!("sum").with(&[("H", storage)]),
+        shader: shader!("sum").with(&[("H", storage), ("V", width), ("W", threads)]),
         params: bytes_of(&params).to_vec(),
         groups: [1, 1, 1],
         bindings: vec![x, at.write_or_add(sum.accumulate)],
