@@ -74,14 +74,19 @@ pub struct BufferMemory {
     pub uniform_align: u64,
     /// Every buffer is given a multiple of this many bytes.
     pub size_align: u64,
+    /// The same for those of uniforms.
+    pub uniform_size_align: u64,
 }
 
 impl BufferMemory {
     /// Refuses numbers no driver can have told.
     fn check(&self) -> Result<(), String> {
-        for (name, align) in
-            [("align", self.align), ("uniform_align", self.uniform_align), ("size_align", self.size_align)]
-        {
+        for (name, align) in [
+            ("align", self.align),
+            ("uniform_align", self.uniform_align),
+            ("size_align", self.size_align),
+            ("uniform_size_align", self.uniform_size_align),
+        ] {
             if !align.is_power_of_two() || align > 1 << 20 {
                 return Err(format!("buffer_memory.{name} is {align} and must be a power of two of at most 1048576"));
             }
@@ -118,6 +123,9 @@ pub struct Target {
     /// Whether shaders may use native 16-bit floats.
     #[serde(default)]
     pub shader_f16: bool,
+    /// Whether a subgroup can multiply 16 by 16 matrices of native halves and sum them in full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cooperative_matrices: bool,
     /// Bytes of memory the device offers, where it is known.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -150,7 +158,7 @@ pub enum ProfileError {
 }
 
 /// Profiles that ship with the crate, by name. Each says in `sources` where its figures are from.
-const SHIPPED: [(&str, &str); 15] = [
+const SHIPPED: [(&str, &str); 16] = [
     ("webgpu-default", include_str!("../profiles/webgpu-default.json")),
     ("lavapipe", include_str!("../profiles/lavapipe.json")),
     ("lavapipe-gl", include_str!("../profiles/lavapipe-gl.json")),
@@ -160,6 +168,7 @@ const SHIPPED: [(&str, &str); 15] = [
     ("anv-arc-a770", include_str!("../profiles/anv-arc-a770.json")),
     ("anv-iris-xe", include_str!("../profiles/anv-iris-xe.json")),
     ("nvk-rtx3060", include_str!("../profiles/nvk-rtx3060.json")),
+    ("nvidia-h200", include_str!("../profiles/nvidia-h200.json")),
     ("honeykrisp-m1", include_str!("../profiles/honeykrisp-m1.json")),
     ("turnip-adreno660", include_str!("../profiles/turnip-adreno660.json")),
     ("v3dv-pi4", include_str!("../profiles/v3dv-pi4.json")),

@@ -49,9 +49,9 @@ impl Blocks {
     /// What wgpu has taken of a device that was just opened.
     pub fn of_fresh_device(memory: BufferMemory) -> Self {
         let mut blocks = Self { memory, kinds: BTreeMap::new() };
-        let BufferMemory { device, upload, align, uniform_align, .. } = memory;
+        let BufferMemory { device, upload, align, uniform_align, uniform_size_align, .. } = memory;
         blocks.buffer(device, ZEROS_BYTES, align);
-        blocks.buffer(device, UNIFORM_BYTES, uniform_align);
+        blocks.buffer(device, rounded(UNIFORM_BYTES, uniform_size_align), uniform_align);
         blocks.buffer(device, CHECKED_BYTES, align);
         // By way of this the parameters get there; it is gone after the first submission, its block is not.
         let staging = blocks.buffer(upload, UNIFORM_BYTES, align);
@@ -217,6 +217,7 @@ mod tests {
         align: 64,
         uniform_align: 64,
         size_align: 4,
+        uniform_size_align: 4,
     };
 
     /// A card with memory of its own.
