@@ -57,7 +57,8 @@ fn steps(report: &BenchReport) -> String {
     ];
     if let Some(peaks) = report.peaks {
         let (product, sum) = (peaks.gflops, peaks.gigabytes);
-        rows.push(("reached here", format!("{product:.1} GFLOP/s by a product of 512, {sum:.1} GB/s by a sum")));
+        let rate = format!("{product:.1} GFLOP/s by a product of {}, {sum:.1} GB/s by a sum", peaks.product);
+        rows.push(("reached here", rate));
     }
     draw(&["", ""], rows.into_iter().map(|(what, is)| vec![what.to_string(), is]))
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ops::{Binary, Layout, Matmul, Op, ShapeError};
 use crate::plan::{Plan, Staging};
+use crate::target::DeviceKind;
 use crate::tensor::TensorType;
 use crate::training::{OpTime, Session};
 
@@ -20,8 +21,10 @@ use crate::training::{OpTime, Session};
 const PROFILES: usize = 3;
 /// Fewest updates that are timed, whatever the time they take.
 const FEWEST: usize = 3;
-/// Rows and columns of the product that is probed.
+/// Rows and columns of the product that is probed: enough to keep all of a processor at work.
 const PRODUCT: u32 = 512;
+/// The same on a graphics processor, of whatever kind.
+const LARGE_PRODUCT: u32 = 2048;
 /// Elements of the sum that is probed, of which two are read and one written each.
 const SUM: u32 = 1 << 21;
 /// Runs of each probe, of which the fastest counts.
@@ -65,7 +68,9 @@ pub struct BenchReport {
 /// What a device reaches with these kernels.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Peaks {
-    /// Of a product of 512 rows and columns, in 10^9 a second.
+    /// Rows and columns of the product.
+    pub product: u32,
+    /// Of that product, in 10^9 a second.
     pub gflops: f64,
     /// Of a sum of two tensors of 8 MiB, in 10^9 bytes a second.
     pub gigabytes: f64,
@@ -180,13 +185,15 @@ fn fastest(profiles: &[Vec<OpTime>]) -> Vec<OpTime> {
 
 /// What a product and a sum reach on `device`.
 fn peaks(device: &Device) -> Result<Option<Peaks>, Error> {
-    let square = TensorType::f32(&[PRODUCT, PRODUCT]);
+    let product = if device.target().device_kind == DeviceKind::Cpu { PRODUCT } else { LARGE_PRODUCT };
+    let square = TensorType::f32(&[product, product]);
     let list = TensorType::f32(&[SUM]);
-    let product = probe(device, Matmul::new(Layout::Nt), &square)?;
+    let multiplied = probe(device, Matmul::new(Layout::Nt), &square)?;
     let sum = probe(device, Binary::Add, &list)?;
-    let flops = 2.0 * f64::from(PRODUCT).powi(3);
+    let flops = 2.0 * f64::from(product).powi(3);
     let bytes = 3.0 * list.bytes() as f64;
-    Ok(product.zip(sum).map(|(product, sum)| Peaks { gflops: flops / product, gigabytes: bytes / sum }))
+    let peaks = |(multiplied, sum)| Peaks { product, gflops: flops / multiplied, gigabytes: bytes / sum };
+    Ok(multiplied.zip(sum).map(peaks))
 }
 
 /// The least nanoseconds of `op` on two tensors of type `ty`.

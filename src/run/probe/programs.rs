@@ -14,8 +14,6 @@ pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Lay
 pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
 /// Rows, columns and terms of the product that is short.
 const SHORT: [u32; 3] = [512, 512, 16];
-/// Rows, columns and terms of a product that is one tile whatever kernel makes it.
-const TILE: [u32; 3] = [8, 16, 4096];
 /// Rows of which columns are summed: few enough for there to be many columns.
 const ROWS: u32 = 128;
 /// Elements that the dispatches with next to nothing to do go through, two workgroups of them.
@@ -27,6 +25,8 @@ struct Sizes {
     /// Rows, columns and terms of the large products. Rows of some KiB, as in training, are slower to walk than short
     /// ones.
     product: [u32; 3],
+    /// The same of a product that is one tile whatever kernel makes it.
+    tile: [u32; 3],
     /// Elements of what is streamed.
     len: u32,
 }
@@ -35,10 +35,10 @@ impl Sizes {
     fn of(target: &Target) -> Self {
         match target.device_kind {
             // A step of a run works on no more at a time.
-            DeviceKind::Cpu => Self { product: [512, 1024, 512], len: 1 << 19 },
+            DeviceKind::Cpu => Self { product: [512, 1024, 512], tile: [8, 16, 4096], len: 1 << 19 },
             // More than its caches hold.
-            DeviceKind::Discrete => Self { product: [2048, 2048, 512], len: 1 << 23 },
-            _ => Self { product: [1024, 1024, 512], len: 1 << 20 },
+            DeviceKind::Discrete => Self { product: [2048, 2048, 512], tile: [8, 4, 4096], len: 1 << 23 },
+            _ => Self { product: [1024, 1024, 512], tile: [8, 4, 4096], len: 1 << 20 },
         }
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn plan(target: &Target) -> Result<(Plan, SlotId), Error> {
 
 /// Writes the programs; returns the slot to wait for.
 fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
-    let Sizes { product: [m, n, k], len } = sizes;
+    let Sizes { product: [m, n, k], tile, len } = sizes;
     let slot = |graph: &mut Graph, role, len: u32| graph.slot("probe", role, 4 * u64::from(len), 1);
     let waited_for = slot(graph, Role::Result, 1);
 
@@ -72,9 +72,8 @@ fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
         product(graph, name, (layout, [m, n, k]), factors, made)?;
     }
     product(graph, "short", (Layout::Tn, SHORT), factors, made)?;
-    let tile = [TILE[0] * TILE[2], TILE[1] * TILE[2]];
-    let factors = tile.map(|len| slot(graph, Role::Input, len));
-    product(graph, "tile", (Layout::Nt, TILE), factors, made)?;
+    let factors = [tile[0] * tile[2], tile[1] * tile[2]].map(|len| slot(graph, Role::Input, len));
+    product(graph, "tile", (Layout::Nt, tile), factors, made)?;
 
     let list = TensorType::f32(&[len]);
     let kept = [(); 3].map(|()| slot(graph, Role::Parameter, len));
