@@ -5,11 +5,10 @@
 //: include numbers
 //: include gates
 //: include lstm
+//: include blocks_nt
+//: include tiles
 
-var<workgroup> a_tile: array<vec4<f32>, {16 * (8 * R + 1)}>;
-var<workgroup> b_tile: array<vec4<f32>, {16 * 17}>;
-
-@compute @workgroup_size(16, 8)
-fn lstm_tiled(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) t: vec3<u32>) {
-//: include product_tiled_nt
+@compute @workgroup_size({X * Y * S})
+fn lstm_tiled(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+//: include product_tiled
 }

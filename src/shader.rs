@@ -12,6 +12,10 @@ macro_rules! preludes {
 
 /// What several kernels say alike, for them to include.
 const PRELUDES: &[template::Prelude] = &preludes![
+    "blocks_nn",
+    "blocks_nt",
+    "blocks_tn",
+    "cooperative",
     "curves",
     "elman",
     "elman_gradient",
@@ -29,12 +33,17 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "numbers",
     "optimizer",
     "philox",
+    "product_cooperative",
     "product_direct_nn",
     "product_direct_nt",
     "product_subgroup_nn",
     "product_subgroup_nt",
-    "product_tiled_nn",
-    "product_tiled_nt",
+    "product_tiled",
+    "runs_nn",
+    "runs_nt",
+    "runs_shared",
+    "runs_tn",
+    "tiles",
     "total",
 ];
 
@@ -73,7 +82,9 @@ impl Shader {
         let kernel = template::expand(self.name, self.source, &self.constants, PRELUDES);
         let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
         let functions = include_str!("../shaders/prelude/functions.wgsl");
-        let enabled = if kernel.contains("array<f16>") { "enable f16;\n" } else { "" };
+        let wants = [("f16", "enable f16;\n"), ("coop_mat", "enable wgpu_cooperative_matrix;\n")];
+        let enabled: String =
+            wants.iter().filter(|(word, _)| kernel.contains(word)).map(|(_, enable)| *enable).collect();
         format!("{enabled}{functions}{kernel}")
     }
 
@@ -110,7 +121,8 @@ fn shared_array(line: &str) -> Option<u32> {
     let (_, declaration) = line.split_once("var<workgroup>")?;
     let (element, len) = declaration.split_once("array<")?.1.rsplit_once(',')?;
     let len: u32 = len.trim_end_matches([';', '>', ' ', 'u']).trim().parse().ok()?;
-    Some(len * if element.contains("vec4") { 16 } else { 4 })
+    let numbers = if element.contains("vec4") { 4 } else { 1 };
+    Some(len * numbers * if element.contains("f16") { 2 } else { 4 })
 }
 
 /// Binds `shaders/NAME.wgsl` to the op that dispatches it.

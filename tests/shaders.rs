@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
-use plimsoll::ops::{Binding, Dispatch, Op, Operand};
+use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
+use plimsoll::ops::{Binding, Dispatch, Layout, Op, Operand};
 use plimsoll::shader::Shader;
 use plimsoll::target::Target;
 
@@ -173,12 +174,18 @@ fn to_hlsl(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
 }
 
 #[test]
-fn every_file_of_the_shaders_folder_is_dispatched_by_some_specimen() {
+fn every_file_of_the_shaders_folder_is_dispatched_by_some_specimen_or_forced() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
     let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     let files: BTreeSet<String> =
         files.filter(|p| p.is_file()).map(|p| p.file_stem().unwrap().to_str().unwrap().to_string()).collect();
-    let used: BTreeSet<String> = dispatches().iter().map(|d| d.shader.name.to_string()).collect();
+    let mut used: BTreeSet<String> = dispatches().iter().map(|d| d.shader.name.to_string()).collect();
+    // No specimen is so large that matrix units would be worth it; `matmul_variants` forces these.
+    let card = Target::profile("nvidia-h200").unwrap();
+    let product = |layout| Product::new(layout, [4; 3], Epilogue::default());
+    for variant in variants(&card, [true; 2]) {
+        used.extend([Layout::Nn, Layout::Nt, Layout::Tn].map(|l| variant.shader(&product(l), [1; 4]).name.to_string()));
+    }
     assert_eq!(files, used);
 }
 

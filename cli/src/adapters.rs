@@ -67,6 +67,7 @@ fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
         (least, most) => format!("{least} to {most} lanes"),
     };
     let bytes = |n: u64| Bytes(n).to_string();
+    let yes = |is: bool| if is { "yes".to_string() } else { "no".to_string() };
     let left = [
         ("backend", backend.clone()),
         ("kind", kind.as_str().unwrap_or_default().into()),
@@ -74,7 +75,8 @@ fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
         ("memory", memory_bytes.map_or_else(|| "not told".into(), bytes)),
         ("usable", usable),
         ("subgroups", subgroups),
-        ("16-bit floats", if adapter.target.shader_f16 { "yes" } else { "no" }.into()),
+        ("16-bit floats", yes(adapter.target.shader_f16)),
+        ("matrix units", yes(adapter.target.cooperative_matrices)),
     ];
     let right = [
         ("largest buffer", bytes(limits.max_buffer_size)),
@@ -84,6 +86,7 @@ fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension.to_string()),
         ("threads a workgroup", limits.max_compute_invocations_per_workgroup.to_string()),
         ("memory a workgroup", bytes(limits.max_compute_workgroup_storage_size.into())),
+        ("parameters a dispatch", bytes(limits.max_immediate_size.into())),
     ];
     let rows = left
         .into_iter()

@@ -1,4 +1,4 @@
-// Hands a thread's four sums, of neighbouring columns or of columns 16 apart, to `keep`, which takes as
+// Hands a thread's four sums, of neighbouring columns, to `keep`, which takes as
 // many at once as one load has. Past the last column nothing is kept. What the sums of a column start
 // from, whatever the row, is what `first` says.
 //: if V == 4
@@ -11,9 +11,6 @@ fn first1(col: u32) -> f32 { return first(min(col, p.n - 1u)); }
 fn start(col: u32) -> vec4<f32> {
     return vec4<f32>(first1(col), first1(col + 1u), first1(col + 2u), first1(col + 3u));
 }
-fn start_apart(col: u32) -> vec4<f32> {
-    return vec4<f32>(first1(col), first1(col + 16u), first1(col + 32u), first1(col + 48u));
-}
 fn finish1(row: u32, col: u32, sum: f32) {
     if col < p.n { keep(row, col, sum); }
 }
@@ -22,11 +19,5 @@ fn finish(row: u32, col: u32, sum: vec4<f32>) {
     finish1(row, col + 1u, sum.y);
     finish1(row, col + 2u, sum.z);
     finish1(row, col + 3u, sum.w);
-}
-fn finish_apart(row: u32, col: u32, sum: vec4<f32>) {
-    finish1(row, col, sum.x);
-    finish1(row, col + 16u, sum.y);
-    finish1(row, col + 32u, sum.z);
-    finish1(row, col + 48u, sum.w);
 }
 //: end

@@ -1,19 +1,13 @@
 // The factors of a recurrent product, the weight's rows in such an order that a thread's four sums are
-// the gates of one unit: three where G is 3, whose last is there twice. A: columns from one sum of a
-// thread to the next, 1 or, where threads share tiles of 64 columns, 16.
+// the gates of one unit: three where G is 3, whose last is there twice.
 //
 // Past the last row or unit is that row or unit again, for nothing made of it is kept; past the last k
 // is 0. p.k and p.n are both H, and a multiple of 4 where V is 4.
 //: numbers 0 a H V reads (B, H) = (m, k), h of the step before
 //: numbers 1 b HB V reads (G H, H), the weight
 
-//: if A == 16
-fn unit_of(col: u32) -> u32 { return col / 64u * 16u + col % 16u; }
-fn gate_of(col: u32) -> u32 { return min(col / 16u % 4u, {G - 1}u); }
-//: else
 fn unit_of(col: u32) -> u32 { return col / 4u; }
 fn gate_of(col: u32) -> u32 { return min(col % 4u, {G - 1}u); }
-//: end
 fn row_of(col: u32) -> u32 { return gate_of(col) * p.n + min(unit_of(col), p.n - 1u); }
 
 //: if V == 4
@@ -45,13 +39,8 @@ fn b4(col: u32, k: u32) -> vec4<f32> {
 fn h_before(row: u32, unit: u32) -> f32 { return get_a(p.a + row * p.n + unit); }
 //: end
 
-//: if A == 16
-fn start_apart(col: u32) -> vec4<f32> { return biases(min(unit_of(col), p.n - 1u)); }
-fn finish_apart(row: u32, col: u32, sum: vec4<f32>) {
-//: else
 fn start(col: u32) -> vec4<f32> { return biases(min(unit_of(col), p.n - 1u)); }
 fn finish(row: u32, col: u32, sum: vec4<f32>) {
-//: end
     let unit = unit_of(col);
     if unit < p.n { cell(row, unit, sum); }
 }

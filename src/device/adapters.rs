@@ -2,7 +2,7 @@
 
 use crate::target::{DeviceKind, Limits, Target};
 
-use super::{Device, heaps};
+use super::{Device, heaps, trust};
 
 /// A graphics adapter of this machine.
 #[derive(Clone, Debug)]
@@ -190,6 +190,7 @@ impl Adapter {
             subgroup_min_size: if subgroups { info.subgroup_min_size } else { 0 },
             subgroup_max_size: if subgroups { info.subgroup_max_size } else { 0 },
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            cooperative_matrices: cooperative_matrices(&adapter),
             memory_bytes: heaps::memory(&adapter),
             buffer_memory: None,
             limits: planned_limits(&limits),
@@ -217,9 +218,12 @@ impl Adapter {
             | wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY;
+        let mut features = self.adapter.features() & useful;
+        features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, self.target.cooperative_matrices);
         let description = wgpu::DeviceDescriptor {
             label: Some("plimsoll"),
-            required_features: self.adapter.features() & useful,
+            required_features: features,
+            experimental_features: trust::experiments(features),
             required_limits: self.adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
@@ -238,6 +242,18 @@ impl Adapter {
         let opened = self.unfit.is_none().then(|| self.open().ok()).flatten();
         opened.map_or_else(|| self.target.clone(), |device| device.target)
     }
+}
+
+/// Whether it has matrix units for the one kind of matrices that kernels use.
+fn cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
+    let wanted =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    adapter.features().contains(wanted)
+        && adapter.cooperative_matrix_properties().iter().any(|matrix| {
+            [matrix.m_size, matrix.n_size, matrix.k_size] == [16; 3]
+                && matrix.ab_type == wgpu::CooperativeScalarType::F16
+                && matrix.cr_type == wgpu::CooperativeScalarType::F32
+        })
 }
 
 fn kind(device_type: wgpu::DeviceType) -> DeviceKind {

@@ -9,6 +9,7 @@ mod pipelines;
 mod profile;
 mod rings;
 mod run;
+mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::trust;
 use crate::plan::Plan;
 use crate::schedule::Step;
 
@@ -74,10 +75,7 @@ fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -
     let shader = &step.dispatch.shader;
     let label = shader.label();
     let started = Instant::now();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(&label),
-        source: wgpu::ShaderSource::Wgsl(shader.text().into()),
-    });
+    let module = trust::module(device, &label, shader.text());
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),
         bind_group_layouts: &[Some(layout)],

@@ -3,102 +3,30 @@
 //! | family | for | a workgroup makes | it shares |
 //! |---|---|---|---|
 //! | subgroup | processors whose subgroups have one known size | TM rows of Q * 4L columns | the rows of `a`, lane to lane |
-//! | tiled | graphics processors | 32R rows of 64 columns | slices of both factors, in shared memory |
+//! | tiled | graphics processors | 4RY rows of 4CX columns | slices of both factors, in shared memory |
+//! | cooperative | those with matrix units, of halves | 128 rows of 128 columns, or 64 of 64 | the same, in halves |
 //! | direct | any device | 8Y rows of 32Q columns | nothing |
 //!
 //! All of them sum over k in ascending order with one accumulator an element, so they agree to the
-//! last bit wherever a device rounds `fma` alike in all of them.
+//! last bit wherever a device rounds `fma` alike in all of them; all but the tiles of which several parts of a
+//! workgroup make a part of each sum, for products that would keep few workgroups busy.
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use crate::ops::{Binding, Dispatch, Function, Lowering};
+use crate::ops::{Binding, Dispatch, Lowering};
 use crate::shader;
 use crate::shader::Shader;
 use crate::target::{DeviceKind, Target};
 use crate::tensor::DType;
 
-/// How the two factors lie in memory; `c` is always `(m, n)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// `a (m, k)` and `b (k, n)`
-    Nn,
-    /// `a (m, k)` and `b (n, k)`
-    Nt,
-    /// `a (k, m)` and `b (k, n)`
-    Tn,
-}
+mod cooperative;
+mod product;
+mod tiling;
 
-/// Everything about one product but where its operands are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Product {
-    /// How the factors lie in memory.
-    pub layout: Layout,
-    /// Rows of `c`.
-    pub m: u32,
-    /// Columns of `c`.
-    pub n: u32,
-    /// Terms of every sum. Without any, whatever has 16 bytes serves as `a` and `b`.
-    pub k: u32,
-    /// Elements from one row of `a`, as it lies, to the next: more than a row has where `a` is some
-    /// columns of a wider matrix.
-    pub a_stride: u32,
-    /// What becomes of the sums.
-    pub epilogue: Epilogue,
-}
-
-impl Product {
-    /// The product of factors whose rows lie side by side.
-    pub fn new(layout: Layout, [m, n, k]: [u32; 3], epilogue: Epilogue) -> Self {
-        let a_stride = if layout == Layout::Tn { m } else { k };
-        Self { layout, m, n, k, a_stride, epilogue }
-    }
-
-    /// The same with `a` being columns of a matrix that has this many.
-    pub fn with_stride(self, a_stride: u32) -> Self {
-        Self { a_stride, ..self }
-    }
-}
-
-/// What becomes of a sum `s` before it is stored: `f(c + s)`, where the sum began with the bias,
-/// or `(c + s) * f'(y)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Epilogue {
-    /// Adds what `c` holds.
-    pub accumulate: bool,
-    /// What the third operand is.
-    pub extra: Extra,
-    /// The function `f`.
-    pub function: Function,
-}
-
-/// The third operand of a product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Extra {
-    /// There is none.
-    #[default]
-    None,
-    /// `(n)`, added to every row.
-    Bias,
-    /// `(m, n)`, results of `f`, by whose slopes there the sums are multiplied.
-    Slope,
-}
-
-impl Epilogue {
-    /// As the shaders read it.
-    fn flags(self) -> u32 {
-        let extra = match self.extra {
-            Extra::None => 0,
-            Extra::Bias => 2,
-            Extra::Slope => 4,
-        };
-        u32::from(self.accumulate) | extra | (self.function as u32) << 8
-    }
-
-    /// Whether the sums themselves go through a function.
-    fn has_function(self) -> bool {
-        self.function != Function::Identity && self.extra != Extra::Slope
-    }
-}
+pub use cooperative::Cooperative;
+pub use product::{Epilogue, Extra, Layout, Product};
+use tiling::Pace;
+pub use tiling::Tiling;
 
 /// What a workgroup of a product does, as far as it takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +53,17 @@ pub enum Variant {
     },
     /// Slices of the factors in shared memory.
     Tiled {
-        /// Rows of a thread, in fours.
-        quads: u32,
+        /// What a workgroup and each of its threads make.
+        tiling: Tiling,
+        /// Elements of one load.
+        width: Width,
+    },
+    /// The matrix units of a graphics processor.
+    Cooperative {
+        /// What a workgroup makes, and of what.
+        matrices: Cooperative,
+        /// Elements of one load.
+        width: Width,
     },
     /// Every thread for itself.
     Direct {
@@ -152,14 +89,20 @@ pub enum Width {
 /// Rows and quads of the subgroup tiles that are worth their compilation.
 const SUBGROUP_TILES: [[u32; 2]; 6] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1]];
 
-/// Threads along x and y of a tiled workgroup.
-const TILED_THREADS: [u32; 2] = [16, 8];
+/// The shared tiles that are worth their compilation, the largest first.
+const TILINGS: [Tiling; 7] = [
+    Tiling { quads: [2, 2], threads: [16, 16], parts: 1, depth: 16 },
+    Tiling { quads: [2, 1], threads: [16, 8], parts: 1, depth: 16 },
+    Tiling { quads: [1, 1], threads: [16, 8], parts: 1, depth: 16 },
+    Tiling { quads: [1, 1], threads: [8, 8], parts: 4, depth: 64 },
+    Tiling { quads: [1, 1], threads: [4, 8], parts: 8, depth: 64 },
+    Tiling { quads: [1, 1], threads: [2, 8], parts: 16, depth: 64 },
+    Tiling { quads: [1, 1], threads: [2, 8], parts: 32, depth: 128 },
+];
 
-/// Bytes that a tiled workgroup shares, at most.
-const TILED_BYTES: u32 = 8704;
-
-/// Every kernel that can run on `target`, whatever it multiplies, those made for it first.
-pub fn variants(target: &Target) -> Vec<Variant> {
+/// Every kernel that can run on `target`, whatever it multiplies, for factors of which these are kept in `halves`;
+/// those made for it first.
+pub fn variants(target: &Target, halves: [bool; 2]) -> Vec<Variant> {
     let widths = [Width::Four, Width::One];
     let cpu = target.device_kind == DeviceKind::Cpu;
     let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
@@ -169,21 +112,14 @@ pub fn variants(target: &Target) -> Vec<Variant> {
             SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0 && (*rows < 64 || lanes == 16));
         tiles.flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }))
     });
-    let tiled = [2, 1].map(|quads| Variant::Tiled { quads });
-    let tiled = tiled.into_iter().filter(|_| has_room_for_tiles(target));
+    let tilings = TILINGS.into_iter().filter(|tiling| tiling.fits(target));
+    let tiled = tilings.flat_map(|tiling| widths.map(|width| Variant::Tiled { tiling, width }));
     // A software adapter runs a workgroup on one core, so that a tall one would leave others idle.
     let height = if cpu { 1 } else { 8 };
     let direct = [2, 1].into_iter().flat_map(|quads| widths.map(|width| Variant::Direct { height, quads, width }));
-    if cpu { subgroup.chain(direct).chain(tiled).collect() } else { tiled.chain(direct).collect() }
-}
-
-fn has_room_for_tiles(target: &Target) -> bool {
-    let limits = &target.limits;
-    let [x, y] = TILED_THREADS;
-    x * y <= limits.max_compute_invocations_per_workgroup
-        && x <= limits.max_compute_workgroup_size_x
-        && y <= limits.max_compute_workgroup_size_y
-        && TILED_BYTES <= limits.max_compute_workgroup_storage_size
+    let cooperative = Cooperative::of(target, halves).filter(|_| !cpu);
+    let cooperative = cooperative.flat_map(|matrices| widths.map(|width| Variant::Cooperative { matrices, width }));
+    if cpu { subgroup.chain(direct).chain(tiled).collect() } else { tiled.chain(cooperative).chain(direct).collect() }
 }
 
 impl Variant {
@@ -191,19 +127,22 @@ impl Variant {
     pub fn tile(self) -> [u32; 2] {
         match self {
             Variant::Subgroup { lanes, rows, quads, .. } => [4 * lanes * quads, rows],
-            Variant::Tiled { quads } => [64, 32 * quads],
+            Variant::Tiled { tiling, .. } => tiling.tile(),
+            Variant::Cooperative { matrices, .. } => matrices.tile(),
             Variant::Direct { height, quads, .. } => [32 * quads, 8 * height],
         }
     }
 
     /// The constants that every text of this kernel's family is written out for.
-    pub(crate) fn constants(self) -> Vec<(&'static str, u32)> {
-        let width = ("V", self.width() as u32);
-        match self {
-            Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads), width],
-            Variant::Tiled { quads } => vec![("R", quads), width],
-            Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads), width],
-        }
+    pub(crate) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
+        let mut constants = match self {
+            Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads)],
+            Variant::Tiled { tiling, .. } => tiling.constants(),
+            Variant::Cooperative { matrices, .. } => matrices.constants(layout, self.width()),
+            Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads)],
+        };
+        constants.push(("V", self.width() as u32));
+        constants
     }
 
     /// The text for products of this kind, of operands `a`, `b`, `extra` and `c` stored as
@@ -217,15 +156,28 @@ impl Variant {
             (Variant::Tiled { .. }, Nn) => shader!("matmul_tiled_nn"),
             (Variant::Tiled { .. }, Nt) => shader!("matmul_tiled_nt"),
             (Variant::Tiled { .. }, Tn) => shader!("matmul_tiled_tn"),
+            (Variant::Cooperative { .. }, Nn) => shader!("matmul_cooperative_nn"),
+            (Variant::Cooperative { .. }, Nt) => shader!("matmul_cooperative_nt"),
+            (Variant::Cooperative { .. }, Tn) => shader!("matmul_cooperative_tn"),
             (Variant::Direct { .. }, Nn) => shader!("matmul_direct_nn"),
             (Variant::Direct { .. }, Nt) => shader!("matmul_direct_nt"),
             (Variant::Direct { .. }, Tn) => shader!("matmul_direct_tn"),
         };
         let always = !matches!(self, Variant::Subgroup { .. });
-        let mut constants = self.constants();
+        let mut constants = self.constants(product.layout);
         constants.push(("F", u32::from(always || product.epilogue.has_function())));
         constants.extend([("HA", a), ("HB", b), ("HE", extra), ("HC", c)]);
         shader.with(&constants)
+    }
+
+    /// How its factors are stored in a text where such floats as may be in halves are stored so, as
+    /// [`Target::storage`] says: those of all kernels but one family may.
+    #[doc(hidden)]
+    pub fn stored(self, storage: u32) -> [u32; 2] {
+        match self {
+            Variant::Cooperative { matrices, .. } => matrices.halves.map(|half| if half { storage.max(1) } else { 0 }),
+            _ => [storage; 2],
+        }
     }
 
     /// Whether it can make this product, should its operands start at multiples of four elements.
@@ -234,27 +186,48 @@ impl Variant {
             Layout::Nn | Layout::Nt => product.k,
             Layout::Tn => product.m,
         };
-        self.width() == Width::One || [inner, product.n, product.a_stride].iter().all(|extent| extent % 4 == 0)
+        let takes_layout = match self {
+            Variant::Cooperative { matrices, .. } => matrices.takes(product.layout),
+            _ => true,
+        };
+        let at_fours =
+            self.width() == Width::One || [inner, product.n, product.a_stride].iter().all(|extent| extent % 4 == 0);
+        takes_layout && at_fours
     }
 
     /// Elements of one load.
     pub fn width(self) -> Width {
         match self {
-            Variant::Subgroup { width, .. } | Variant::Direct { width, .. } => width,
-            Variant::Tiled { .. } => Width::One,
+            Variant::Subgroup { width, .. }
+            | Variant::Tiled { width, .. }
+            | Variant::Cooperative { width, .. }
+            | Variant::Direct { width, .. } => width,
         }
     }
 
-    fn is_of_one_family_with(self, other: Variant) -> bool {
-        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    /// Whether it is for the devices that `other` is for, so that their costs compare.
+    fn is_made_for_what(self, other: Variant) -> bool {
+        let matrices = matches!((self, other), (Variant::Cooperative { .. }, Variant::Tiled { .. }));
+        matrices || std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
     /// How long it takes for this product, in units that compare it with its own family only.
     fn cost(self, product: &Product) -> u64 {
         let [columns, rows] = self.tile();
         let tiles = u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows));
-        let at_once = if matches!(self, Variant::Tiled { .. }) { 64 } else { 2 };
-        tiles.max(at_once) * u64::from(self.term_cost())
+        match self.pace() {
+            Some(Pace { alone, each }) => u64::from(alone) * 100 + tiles * u64::from(each),
+            None => tiles.max(2) * u64::from(self.term_cost()),
+        }
+    }
+
+    /// That of a graphics processor's kernel.
+    fn pace(self) -> Option<Pace> {
+        match self {
+            Variant::Tiled { tiling, .. } => Some(tiling.pace()),
+            Variant::Cooperative { matrices, .. } => Some(matrices.pace()),
+            Variant::Subgroup { .. } | Variant::Direct { .. } => None,
+        }
     }
 
     /// How long one term of all sums of a tile takes, in the same units.
@@ -263,9 +236,11 @@ impl Variant {
         // Elements loaded and quads summed.
         let (loaded, summed) = match self {
             Variant::Subgroup { quads, .. } => (rows + columns, rows * quads),
-            Variant::Tiled { quads } => (rows + columns, 16 * quads),
             // Each of the 8 threads along x loads all rows.
             Variant::Direct { height, quads, .. } => (height * (64 + columns), rows * quads),
+            Variant::Tiled { .. } | Variant::Cooperative { .. } => {
+                return self.pace().expect("it has one").alone;
+            }
         };
         // Fitted to times on llvmpipe, where an element loaded alone takes twice as long as one of four.
         let load = if self.width() == Width::Four { 7 } else { 14 };
@@ -317,14 +292,15 @@ pub fn dispatch(
     // Where there is no third operand, the first is bound in its place, and has to be declared as what it is.
     let dtypes = [dtype(&a), dtype(&b), dtype(extra.as_ref().unwrap_or(&a)), dtype(&c)];
     let operands = Operands { a, b, extra, c, dtypes };
-    let variant = choose(product, at.target, operands.start_at_quads());
+    let halves = [dtypes[0], dtypes[1]].map(|dtype| dtype == DType::F16);
+    let variant = choose(product, at.target, operands.start_at_quads(), halves);
     dispatch_with(variant, product, at.target, operands)
 }
 
-/// The cheapest kernel of the family made for `target`.
-pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool) -> Variant {
-    let all = variants(target);
-    let family = all.iter().filter(|v| v.is_of_one_family_with(all[0]));
+/// The cheapest kernel of those made for `target`, for factors of which these are kept in `halves`.
+pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves: [bool; 2]) -> Variant {
+    let all = variants(target, halves);
+    let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
     *fitting.min_by_key(|v| v.cost(product)).expect("every family has a kernel for any product")
 }

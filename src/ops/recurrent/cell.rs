@@ -115,7 +115,7 @@ impl Cell {
         let at_quads = bindings.iter().all(|b| b.bytes.start.is_multiple_of(4 * at.type_bound(b).dtype.bytes()));
         // What is kept for each timestep is stored alike; the second factor is the weight.
         let [kept, weight] = [Operand::Output(0), self.weight].map(|operand| at.storage(operand));
-        let variant = choose(&product, at.target, at_quads);
+        let variant = choose(&product, at.target, at_quads, [false; 2]);
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
@@ -132,15 +132,15 @@ impl Cell {
     }
 
     fn shader(&self, variant: Variant, [kept, weight]: [u32; 2]) -> Shader {
-        let (shader, apart) = match variant {
-            Variant::Subgroup { .. } => (&self.subgroup, 1),
-            Variant::Tiled { .. } => (&self.tiled, 16),
-            Variant::Direct { .. } => (&self.direct, 1),
+        let shader = match variant {
+            Variant::Subgroup { .. } => &self.subgroup,
+            Variant::Tiled { .. } | Variant::Cooperative { .. } => &self.tiled,
+            Variant::Direct { .. } => &self.direct,
         };
-        let mut constants = variant.constants();
+        let mut constants = variant.constants(self.layout);
         constants.extend([("H", kept), ("HA", kept), ("HB", weight)]);
         if self.gates > 0 {
-            constants.extend([("G", self.gates), ("A", apart)]);
+            constants.push(("G", self.gates));
         }
         shader.clone().with(&constants)
     }

@@ -1,0 +1,25 @@
+// c[m,n] = f(c[m,n] + bias[n] + sum over k of a[m,k] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
+// c is read, a bias is added and f is applied only where the flags say so.
+//
+// For processors with matrix units, where a factor at least is kept in halves (`prelude/cooperative.wgsl`).
+//: include numbers
+//: include matmul_params
+//: include matmul_factors_nn
+//: include cooperative
+//: include runs_nn
+//: include runs_shared
+//: include matmul_finish
+//: include finish
+
+@compute @workgroup_size({L * X * Y})
+fn matmul_cooperative_nn(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    // Tiles along columns and rows, of which one dimension may not hold all of the latter.
+    let w = vec2<u32>(group.x, group.z * groups.y + group.y);
+//: include product_cooperative
+}

@@ -1,0 +1,44 @@
+// What the kernels of tiles in shared memory have in common. A workgroup makes a tile of 4RY rows of 4CX
+// columns; X by Y threads make 4R rows of 4C columns each of it, or, where S is more than 1, S times as
+// many, each an S-th of the terms, which are added up in the end.
+//
+// The factors are staged in slices D deep: `tile` has R * Y quads of rows for each k, then C * X quads of columns
+// for each. A thread fetches blocks of four by four, eight neighbours of which read what lies side by side
+// and write what does; P blocks a thread. L threads side by side read neighbouring quads of columns, and
+// a subgroup of 32 reads few different ones of each factor.
+var<workgroup> tile: array<vec4<f32>, {N}>;
+
+fn across_of(u: u32) -> u32 { return u % {L}u + {L}u * (u / 32u % {X / L}u); }
+fn down_of(u: u32) -> u32 { return u / {L}u % {32 / L}u + {32 / L}u * (u / {32 * (X / L)}u); }
+
+// Quad and k of a block of `a` or `b`, E quads of which are neighbours.
+fn of_a(i: u32) -> vec2<u32> { return vec2<u32>(i % 8u + 8u * (i / {2 * D}u), 4u * (i / 8u % {D / 4}u)); }
+fn of_b(i: u32) -> vec2<u32> {
+    return vec2<u32>(i % {E}u + {E}u * (i / {E * (D / 4)}u), 4u * (i / {E}u % {D / 4}u));
+}
+
+fn fetch(top: u32, left: u32, k: u32, i: u32) -> mat4x4<f32> {
+    if i < {R * Y * (D / 4)}u {
+        let at = of_a(i);
+        return a_block(top + 4u * at.x, k + at.y);
+    }
+    let at = of_b(i - {R * Y * (D / 4)}u);
+    if at.x < {C * X}u { return b_block(k + at.y, left + 4u * at.x); }
+    return mat4x4<f32>();
+}
+
+fn share(i: u32, block: mat4x4<f32>) {
+    if i < {R * Y * (D / 4)}u {
+        let at = of_a(i);
+//: for q in 0..4
+        tile[(at.y + {q}u) * {R * Y}u + at.x] = block[{q}];
+//: end
+        return;
+    }
+    let at = of_b(i - {R * Y * (D / 4)}u);
+    if at.x < {C * X}u {
+//: for q in 0..4
+        tile[{D * R * Y}u + (at.y + {q}u) * {C * X}u + at.x] = block[{q}];
+//: end
+    }
+}

@@ -1,0 +1,86 @@
+//! What is multiplied, and what becomes of it.
+
+use crate::ops::Function;
+
+/// How the two factors lie in memory; `c` is always `(m, n)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `a (m, k)` and `b (k, n)`
+    Nn,
+    /// `a (m, k)` and `b (n, k)`
+    Nt,
+    /// `a (k, m)` and `b (k, n)`
+    Tn,
+}
+
+/// Everything about one product but where its operands are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// How the factors lie in memory.
+    pub layout: Layout,
+    /// Rows of `c`.
+    pub m: u32,
+    /// Columns of `c`.
+    pub n: u32,
+    /// Terms of every sum. Without any, whatever has 16 bytes serves as `a` and `b`.
+    pub k: u32,
+    /// Elements from one row of `a`, as it lies, to the next: more than a row has where `a` is some
+    /// columns of a wider matrix.
+    pub a_stride: u32,
+    /// What becomes of the sums.
+    pub epilogue: Epilogue,
+}
+
+impl Product {
+    /// The product of factors whose rows lie side by side.
+    pub fn new(layout: Layout, [m, n, k]: [u32; 3], epilogue: Epilogue) -> Self {
+        let a_stride = if layout == Layout::Tn { m } else { k };
+        Self { layout, m, n, k, a_stride, epilogue }
+    }
+
+    /// The same with `a` being columns of a matrix that has this many.
+    pub fn with_stride(self, a_stride: u32) -> Self {
+        Self { a_stride, ..self }
+    }
+}
+
+/// What becomes of a sum `s` before it is stored: `f(c + s)`, where the sum began with the bias,
+/// or `(c + s) * f'(y)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epilogue {
+    /// Adds what `c` holds.
+    pub accumulate: bool,
+    /// What the third operand is.
+    pub extra: Extra,
+    /// The function `f`.
+    pub function: Function,
+}
+
+/// The third operand of a product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Extra {
+    /// There is none.
+    #[default]
+    None,
+    /// `(n)`, added to every row.
+    Bias,
+    /// `(m, n)`, results of `f`, by whose slopes there the sums are multiplied.
+    Slope,
+}
+
+impl Epilogue {
+    /// As the shaders read it.
+    pub(super) fn flags(self) -> u32 {
+        let extra = match self.extra {
+            Extra::None => 0,
+            Extra::Bias => 2,
+            Extra::Slope => 4,
+        };
+        u32::from(self.accumulate) | extra | (self.function as u32) << 8
+    }
+
+    /// Whether the sums themselves go through a function.
+    pub(super) fn has_function(self) -> bool {
+        self.function != Function::Identity && self.extra != Extra::Slope
+    }
+}
