@@ -54,7 +54,8 @@ fn main() {
     // Cargo's own arguments begin with a dash.
     let mut words = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
     let (wanted, only_halves) = (words.next().unwrap_or_default(), words.next().is_some());
-    if std::env::args().any(|argument| argument == "--test") {
+    // Only `cargo bench` says so; what `cargo test` would want is what `tests/matmul_variants.rs` does.
+    if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let device = match Device::open() {
@@ -62,8 +63,8 @@ fn main() {
         Err(error) => return println!("variants: skipped, for there is no device: {error}"),
     };
     println!("variants: on {}, {}", device.target().name, device.target().driver);
-    let kept = [[false; 2], [true; 2], [true, false]].into_iter();
-    for halves in kept.filter(|halves| halves.contains(&true) || !only_halves) {
+    for halves in [false, true].into_iter().filter(|halves| *halves || !only_halves) {
+        let kept = if halves { "halves" } else { "f32" };
         for (name, layout, extents) in PRODUCTS.into_iter().filter(|(name, ..)| name.contains(&wanted)) {
             let product = Product::new(layout, extents, Epilogue::default());
             let mut all = variants(device.target(), halves);
@@ -86,7 +87,7 @@ fn main() {
                 }
                 _ => false,
             };
-            let worth = |kernel: &Variant| halves == [false; 2] || of_halves(kernel);
+            let worth = |kernel: &Variant| !halves || of_halves(kernel);
             let all = all.into_iter().filter(|v| Some(v.width()) == widest && tiles(v) <= MOST_TILES);
             for kernel in all.filter(worth) {
                 let mut chain = Chain::new(&device, kernel, &product, halves);
@@ -106,7 +107,7 @@ fn main() {
                 };
                 let work = 2.0 * extents.map(f64::from).iter().product::<f64>();
                 println!(
-                    "{name:<20} {layout:?} {extents:?} {halves:?} {:>9.2} us {:>9.1} GFLOP/s  {kernel:?}",
+                    "{name:<20} {layout:?} {extents:?} {kept} {:>9.2} us {:>9.1} GFLOP/s  {kernel:?}",
                     1e6 * seconds,
                     work / seconds / 1e9,
                 );

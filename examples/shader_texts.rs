@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         // No one specimen gets most of these.
-        let all = variants(&target, [false; 2]).into_iter();
+        let all = variants(&target, false).into_iter();
         for (variant, layout) in all.flat_map(|v| [Layout::Nn, Layout::Nt, Layout::Tn].map(|layout| (v, layout))) {
             let product = Product::new(layout, [4, 4, 4], Epilogue::default());
             (0..=2).for_each(|storage| add(&variant.shader(&product, [storage; 4])));

@@ -19,9 +19,11 @@ fn embedding_gradient(
     if i >= p.len { return; }
     let id = i / p.cols;
     let c = i % p.cols;
-    let end = segments[id + 1u];
+    // Whatever is handed in as order and segments, no place is past the last.
+    let places = arrayLength(&order);
+    let end = min(segments[id + 1u], places);
     var sum = Num(0.0);
-    for (var k = segments[id]; k < end; k++) { sum += get_dy(order[k] * p.cols + c); }
+    for (var k = segments[id]; k < end; k++) { sum += get_dy(min(order[k], places - 1u) * p.cols + c); }
     if p.accumulate != 0u { sum = get_dw(i) + sum; }
     put_dw(i, sum);
 }

@@ -1,13 +1,12 @@
 // c[m,n] = f(c[m,n] + bias[n] + sum over k of a[m,k] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
 // c is read, a bias is added and f is applied only where the flags say so.
 //
-// For processors with matrix units, where a factor at least is kept in halves (`prelude/cooperative.wgsl`).
+// For processors with matrix units, where both factors are kept in halves (`prelude/cooperative.wgsl`).
 //: include numbers
 //: include matmul_params
 //: include matmul_factors_nn
 //: include cooperative
 //: include runs_nn
-//: include runs_shared
 //: include matmul_finish
 //: include finish
 

@@ -1,13 +1,12 @@
 // c[m,n] = f(c[m,n] + bias[n] + sum over k of a[k,m] * b[k,n]), or (c[m,n] + sum) * f'(y[m,n]);
 // c is read, a bias is added and f is applied only where the flags say so.
 //
-// For processors with matrix units, where a factor at least is kept in halves (`prelude/cooperative.wgsl`).
+// For processors with matrix units, where both factors are kept in halves (`prelude/cooperative.wgsl`).
 //: include numbers
 //: include matmul_params
 //: include matmul_factors_tn
 //: include cooperative
 //: include runs_tn
-//: include runs_shared
 //: include matmul_finish
 //: include finish
 

@@ -41,7 +41,6 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "product_tiled",
     "runs_nn",
     "runs_nt",
-    "runs_shared",
     "runs_tn",
     "tiles",
     "total",
@@ -58,7 +57,9 @@ pub struct Shader {
 
 impl Shader {
     /// Names a shader and takes its text; use [`shader!`](crate::shader!).
-    pub const fn new(name: &'static str, source: &'static str) -> Self {
+    ///
+    /// Of the crate alone, as a release compiles what it names without checks.
+    pub(crate) const fn new(name: &'static str, source: &'static str) -> Self {
         Self { name, source, constants: Vec::new() }
     }
 
@@ -82,7 +83,7 @@ impl Shader {
         let kernel = template::expand(self.name, self.source, &self.constants, PRELUDES);
         let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
         let functions = include_str!("../shaders/prelude/functions.wgsl");
-        let wants = [("f16", "enable f16;\n"), ("coop_mat", "enable wgpu_cooperative_matrix;\n")];
+        let wants = [("<f16>", "enable f16;\n"), ("coop_mat", "enable wgpu_cooperative_matrix;\n")];
         let enabled: String =
             wants.iter().filter(|(word, _)| kernel.contains(word)).map(|(_, enable)| *enable).collect();
         format!("{enabled}{functions}{kernel}")

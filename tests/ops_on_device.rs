@@ -82,10 +82,10 @@ fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> 
 fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
     let device = Device::open().unwrap();
     check(&device, device.target(), false, |_| true);
-    // The products choose their kernels by what the device reports; the others are the same.
+    // Products and sums choose their kernels by what the device reports; the others are the same.
     let products = |op: &Op| {
         let is_recurrent = matches!(op.rule().name().split(' ').next(), Some("elman" | "gru" | "lstm" | "recurrent"));
-        is_recurrent || matches!(op, Op::Matmul(_))
+        is_recurrent || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_))
     };
     for kind in [DeviceKind::Discrete, DeviceKind::Cpu] {
         let pretended =

@@ -22,7 +22,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(device: &Device, kernel: Variant, product: &Product, halves: [bool; 2]) -> Self {
+    pub(crate) fn new(device: &Device, kernel: Variant, product: &Product, halves: bool) -> Self {
         let [m, n, k] = [product.m, product.n, product.k];
         let mut graph = Graph::default();
         graph.begin("products");
@@ -33,8 +33,8 @@ impl Chain {
             let dtype = if half { DType::F16 } else { DType::F32 };
             graph.held(name, role, TensorType { dtype, ..TensorType::f32(&shape) }, 1)
         };
-        let a = hold("a", Role::Input, if product.layout == Layout::Tn { [k, m] } else { [m, k] }, halves[0]);
-        let b = hold("b", Role::Input, if product.layout == Layout::Nt { [n, k] } else { [k, n] }, halves[1]);
+        let a = hold("a", Role::Input, if product.layout == Layout::Tn { [k, m] } else { [m, k] }, halves);
+        let b = hold("b", Role::Input, if product.layout == Layout::Nt { [n, k] } else { [k, n] }, halves);
         let c = hold("c", Role::Result, [m, n], false);
         let small = graph.slot("waited for", Role::Result, 4, 1);
         let types = [a, b, c].map(|value| graph[value].ty.clone());

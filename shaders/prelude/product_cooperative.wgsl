@@ -1,8 +1,10 @@
     let top = w.y * {16 * R * Y}u;
     let left = w.x * {16 * C * X}u;
-    let down = subgroup / {X}u * {16 * R}u;
-    let across = subgroup % {X}u * {16 * C}u;
-    let own = subgroup * 64u;
+    // There are no more, and if there were, none would leave its memory.
+    let which = min(subgroup, {X * Y - 1}u);
+    let down = which / {X}u * {16 * R}u;
+    let across = which % {X}u * {16 * C}u;
+    let own = which * 64u;
     for (var i = lane; i < 64u; i += {L}u) { patch_of[own + i] = vec4<f32>(0.0); }
     workgroupBarrier();
     let nothing = coopLoadT<coop_mat16x16<f32, C>>(&patch_of[own], 4u);
@@ -20,10 +22,10 @@
 //: end
     for (var k = 0u; k < p.k; k += {D}u) {
 //: for s in 0..PA
-        share_a(t + {L * X * Y * s}u, a_next{s});
+        a_tile[spot_a(t + {L * X * Y * s}u)] = numbers_of(a_next{s});
 //: end
 //: for s in 0..PB
-        share_b(t + {L * X * Y * s}u, b_next{s});
+        b_tile[spot_b(t + {L * X * Y * s}u)] = numbers_of(b_next{s});
 //: end
         workgroupBarrier();
         if k + {D}u < p.k {
@@ -53,30 +55,6 @@
 //: for i in 0..R
 //: for j in 0..C
             c{i}_{j} = coopMultiplyAdd(a{i}, b{j}, c{i}_{j});
-//: end
-//: end
-//: if TA == 1
-//: for i in 0..R
-//: if AA == 1
-            let r{i} = coopLoadT<coop_mat16x16<f16, A>>(&a_rest[at_a(down + {16 * i}u, {16 * q}u)], A_STRIDE);
-//: else
-            let r{i} = coopLoad<coop_mat16x16<f16, A>>(&a_rest[at_a(down + {16 * i}u, {16 * q}u)], A_STRIDE);
-//: end
-//: for j in 0..C
-            c{i}_{j} = coopMultiplyAdd(r{i}, b{j}, c{i}_{j});
-//: end
-//: end
-//: end
-//: if TB == 1
-//: for j in 0..C
-//: if BB == 1
-            let r{j} = coopLoad<coop_mat16x16<f16, B>>(&b_rest[at_b({16 * q}u, across + {16 * j}u)], B_STRIDE);
-//: else
-            let r{j} = coopLoadT<coop_mat16x16<f16, B>>(&b_rest[at_b({16 * q}u, across + {16 * j}u)], B_STRIDE);
-//: end
-//: for i in 0..R
-            c{i}_{j} = coopMultiplyAdd(a{i}, r{j}, c{i}_{j});
-//: end
 //: end
 //: end
         }

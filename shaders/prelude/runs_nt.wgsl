@@ -3,9 +3,9 @@
 // memory as it does in the factor, in halves, four to a vector; eight more than a row has keep threads out of each
 // other's banks. Strides and places are counted in vectors. Past the last k is 0.
 const A_STRIDE = {D / 4 + 2}u;
-fn raw_a(top: u32, k: u32, i: u32) -> RawA {
+fn raw_a(top: u32, k: u32, i: u32) -> Raw {
     let at = k + 4u * (i % {D / 4}u);
-    if at >= p.k { return RawA(); }
+    if at >= p.k { return Raw(); }
 //: if V == 4
     return a[(p.a + min(top + i / {D / 4}u, p.m - 1u) * p.stride + at) / 4u];
 //: else
@@ -16,9 +16,9 @@ fn spot_a(i: u32) -> u32 { return i / {D / 4}u * A_STRIDE + i % {D / 4}u; }
 fn at_a(row: u32, k: u32) -> u32 { return row * A_STRIDE + k / 4u; }
 
 const B_STRIDE = {D / 4 + 2}u;
-fn raw_b(left: u32, k: u32, i: u32) -> RawB {
+fn raw_b(left: u32, k: u32, i: u32) -> Raw {
     let at = k + 4u * (i % {D / 4}u);
-    if at >= p.k { return RawB(); }
+    if at >= p.k { return Raw(); }
 //: if V == 4
     return b[(p.b + min(left + i / {D / 4}u, p.n - 1u) * p.k + at) / 4u];
 //: else

@@ -3,10 +3,10 @@
 // memory as it does in the factor, in halves, four to a vector; eight more than a row has keep threads out of each
 // other's banks. Strides and places are counted in vectors. Past the last k is 0.
 const A_STRIDE = {4 * R * Y + 2}u;
-fn raw_a(top: u32, k: u32, i: u32) -> RawA {
+fn raw_a(top: u32, k: u32, i: u32) -> Raw {
     let at = k + i / {4 * R * Y}u;
     let row = top + 4u * (i % {4 * R * Y}u);
-    if at >= p.k { return RawA(); }
+    if at >= p.k { return Raw(); }
 //: if V == 4
     return a[(p.a + at * p.stride + min(row, p.m - 4u)) / 4u];
 //: else
@@ -17,10 +17,10 @@ fn spot_a(i: u32) -> u32 { return i / {4 * R * Y}u * A_STRIDE + i % {4 * R * Y}u
 fn at_a(row: u32, k: u32) -> u32 { return k * A_STRIDE + row / 4u; }
 
 const B_STRIDE = {4 * C * X + 2}u;
-fn raw_b(left: u32, k: u32, i: u32) -> RawB {
+fn raw_b(left: u32, k: u32, i: u32) -> Raw {
     let at = k + i / {4 * C * X}u;
     let col = left + 4u * (i % {4 * C * X}u);
-    if at >= p.k { return RawB(); }
+    if at >= p.k { return Raw(); }
 //: if V == 4
     return b[(p.b + at * p.n + min(col, p.n - 4u)) / 4u];
 //: else

@@ -1,4 +1,5 @@
-//! What a driver tells of its memory, and wgpu does not pass on; the one place of the project with `unsafe` in it.
+//! What a driver tells of its memory, and wgpu does not pass on; beside `trust.rs` the one place of the project with
+//! `unsafe` in it.
 //!
 //! On Vulkan the driver tells its heaps, and once a device is open how it wants buffers placed; on a software
 //! adapter device memory is the host's; on DX12, Metal and OpenGL nothing is told, and a run's `memory` budget

@@ -38,7 +38,10 @@ enum Command {
 impl DeviceEngine {
     /// Takes the plan's memory on `device`, which must be what the plan was made for.
     ///
-    /// In the order that [`Blocks::take`](crate::plan::reserved::Blocks::take) counts on.
+    /// The dispatches must be those that the plan's ops have lowered themselves to, or tell their kernels the true
+    /// extents of what they bind: a release compiles kernels without wgpu's checks of indices.
+    ///
+    /// Memory is taken in the order that [`Blocks::take`](crate::plan::reserved::Blocks::take) counts on.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, EngineError> {
         Self::take(device, plan).inspect_err(|_| {
             // What was taken before something was refused is given back when the device is looked after, and may be

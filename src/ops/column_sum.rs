@@ -12,8 +12,8 @@ use crate::shader;
 use crate::target::{DeviceKind, Target};
 use crate::tensor::TensorType;
 
-/// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in an order that depends on their extents and the
-/// kind of device alone; where it accumulates, the sum is added to a last input `y_old f32 (N)`.
+/// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in an order that depends on the shapes,
+/// where they lie and the kind of device alone; where it accumulates, the sum is added to a last input `y_old f32 (N)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnSum {
     /// Whether there is a `y_old`.
@@ -127,7 +127,7 @@ impl Rule for ColumnSum {
     }
 
     fn specimens() -> Vec<Specimen> {
-        let sizes: [&[u32]; 7] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7], &[19, 68], &[5, 268]];
+        let sizes: [&[u32]; 8] = [&[1, 1], &[7, 13], &[257, 5], &[3, 5, 65], &[7], &[19, 68], &[5, 268], &[300, 36]];
         let plain = sizes.map(|s| Specimen::new(ColumnSum { accumulate: false }, &[s]).differentiable(&[0]));
         let adding = sizes
             .map(|s| Specimen::new(ColumnSum { accumulate: true }, &[s, &s[s.len() - 1..]]).differentiable(&[0, 1]));

@@ -11,7 +11,7 @@ use crate::tensor::TensorType;
 
 /// `y f32[1] = scale * sum(x)` for `x` of any shape, and `y_old + ...` where it accumulates.
 ///
-/// Summed in an order that depends on the length and the kind of device alone.
+/// Summed in an order that depends on the length and the device alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
     /// What the sum is multiplied by.
@@ -112,7 +112,7 @@ impl Rule for Sum {
     }
 
     fn specimens() -> Vec<Specimen> {
-        let sizes: [&[u32]; 4] = [&[1], &[7, 13], &[257], &[3, 1031]];
+        let sizes: [&[u32]; 5] = [&[1], &[7, 13], &[257], &[3, 1031], &[41, 200]];
         let plain = Sum { scale: 0.37, accumulate: false };
         let adding = Sum { scale: -2.0, accumulate: true };
         let sums = sizes.map(|s| Specimen::new(plain.clone(), &[s]).differentiable(&[0]));

@@ -7,9 +7,10 @@
 //! | cooperative | those with matrix units, of halves | 128 rows of 128 columns, or 64 of 64 | the same, in halves |
 //! | direct | any device | 8Y rows of 32Q columns | nothing |
 //!
-//! All of them sum over k in ascending order with one accumulator an element, so they agree to the
-//! last bit wherever a device rounds `fma` alike in all of them; all but the tiles of which several parts of a
-//! workgroup make a part of each sum, for products that would keep few workgroups busy.
+//! All but two kinds sum over k in ascending order with one accumulator an element, so they agree to the
+//! last bit wherever a device rounds `fma` alike in all of them. Tiles of which several parts of a workgroup
+//! make a part of each sum, for products that would keep few workgroups busy, add those up at the end, and in
+//! which order matrix units sum is theirs to know, if always the same.
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
@@ -100,9 +101,9 @@ const TILINGS: [Tiling; 7] = [
     Tiling { quads: [1, 1], threads: [2, 8], parts: 32, depth: 128 },
 ];
 
-/// Every kernel that can run on `target`, whatever it multiplies, for factors of which these are kept in `halves`;
+/// Every kernel that can run on `target`, whatever it multiplies, should both factors be kept in `halves` or not;
 /// those made for it first.
-pub fn variants(target: &Target, halves: [bool; 2]) -> Vec<Variant> {
+pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
     let widths = [Width::Four, Width::One];
     let cpu = target.device_kind == DeviceKind::Cpu;
     let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
@@ -117,7 +118,7 @@ pub fn variants(target: &Target, halves: [bool; 2]) -> Vec<Variant> {
     // A software adapter runs a workgroup on one core, so that a tall one would leave others idle.
     let height = if cpu { 1 } else { 8 };
     let direct = [2, 1].into_iter().flat_map(|quads| widths.map(|width| Variant::Direct { height, quads, width }));
-    let cooperative = Cooperative::of(target, halves).filter(|_| !cpu);
+    let cooperative = Cooperative::of(target).filter(|_| halves && !cpu);
     let cooperative = cooperative.flat_map(|matrices| widths.map(|width| Variant::Cooperative { matrices, width }));
     if cpu { subgroup.chain(direct).chain(tiled).collect() } else { tiled.chain(cooperative).chain(direct).collect() }
 }
@@ -138,7 +139,7 @@ impl Variant {
         let mut constants = match self {
             Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads)],
             Variant::Tiled { tiling, .. } => tiling.constants(),
-            Variant::Cooperative { matrices, .. } => matrices.constants(layout, self.width()),
+            Variant::Cooperative { matrices, .. } => matrices.constants(layout),
             Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads)],
         };
         constants.push(("V", self.width() as u32));
@@ -168,16 +169,6 @@ impl Variant {
         constants.push(("F", u32::from(always || product.epilogue.has_function())));
         constants.extend([("HA", a), ("HB", b), ("HE", extra), ("HC", c)]);
         shader.with(&constants)
-    }
-
-    /// How its factors are stored in a text where such floats as may be in halves are stored so, as
-    /// [`Target::storage`] says: those of all kernels but one family may.
-    #[doc(hidden)]
-    pub fn stored(self, storage: u32) -> [u32; 2] {
-        match self {
-            Variant::Cooperative { matrices, .. } => matrices.halves.map(|half| if half { storage.max(1) } else { 0 }),
-            _ => [storage; 2],
-        }
     }
 
     /// Whether it can make this product, should its operands start at multiples of four elements.
@@ -292,13 +283,13 @@ pub fn dispatch(
     // Where there is no third operand, the first is bound in its place, and has to be declared as what it is.
     let dtypes = [dtype(&a), dtype(&b), dtype(extra.as_ref().unwrap_or(&a)), dtype(&c)];
     let operands = Operands { a, b, extra, c, dtypes };
-    let halves = [dtypes[0], dtypes[1]].map(|dtype| dtype == DType::F16);
+    let halves = dtypes[0] == DType::F16 && dtypes[1] == DType::F16;
     let variant = choose(product, at.target, operands.start_at_quads(), halves);
     dispatch_with(variant, product, at.target, operands)
 }
 
-/// The cheapest kernel of those made for `target`, for factors of which these are kept in `halves`.
-pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves: [bool; 2]) -> Variant {
+/// The cheapest kernel of those made for `target`, should both factors be kept in `halves` or not.
+pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves: bool) -> Variant {
     let all = variants(target, halves);
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));

@@ -115,7 +115,7 @@ impl Cell {
         let at_quads = bindings.iter().all(|b| b.bytes.start.is_multiple_of(4 * at.type_bound(b).dtype.bytes()));
         // What is kept for each timestep is stored alike; the second factor is the weight.
         let [kept, weight] = [Operand::Output(0), self.weight].map(|operand| at.storage(operand));
-        let variant = choose(&product, at.target, at_quads, [false; 2]);
+        let variant = choose(&product, at.target, at_quads, false);
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));

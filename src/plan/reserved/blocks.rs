@@ -51,7 +51,7 @@ impl Blocks {
         let mut blocks = Self { memory, kinds: BTreeMap::new() };
         let BufferMemory { device, upload, align, uniform_align, uniform_size_align, .. } = memory;
         blocks.buffer(device, ZEROS_BYTES, align);
-        blocks.buffer(device, rounded(UNIFORM_BYTES, uniform_size_align), uniform_align);
+        blocks.buffer_of(device, UNIFORM_BYTES, uniform_align, uniform_size_align);
         blocks.buffer(device, CHECKED_BYTES, align);
         // By way of this the parameters get there; it is gone after the first submission, its block is not.
         let staging = blocks.buffer(upload, UNIFORM_BYTES, align);
@@ -97,8 +97,13 @@ impl Blocks {
 
     /// Finds room for a buffer.
     fn buffer(&mut self, of: MemoryKind, bytes: u64, align: u64) -> Piece {
+        self.buffer_of(of, bytes, align, self.memory.size_align)
+    }
+
+    /// The same for one that the driver rounds in its own way.
+    fn buffer_of(&mut self, of: MemoryKind, bytes: u64, align: u64, size_align: u64) -> Piece {
         // wgpu makes buffers of whole words and none of nothing, and the driver may round further.
-        let bytes = rounded(rounded(bytes.max(1), 4), self.memory.size_align);
+        let bytes = rounded(rounded(bytes.max(1), 4), size_align);
         let kind = self.kinds.entry(of.memory_type).or_default();
         let (block, offset) = kind.take(bytes, align, if of.host_visible { HOST_BLOCKS } else { DEVICE_BLOCKS });
         (of, block, offset)
@@ -289,5 +294,18 @@ mod tests {
         let mut blocks = Blocks::of_fresh_device(ALIKE);
         let _taken = [u64::MAX, u64::MAX - 3, 0].map(|bytes| blocks.take_on_device(bytes));
         assert_eq!(blocks.reserved_bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn uniforms_are_rounded_in_a_way_of_their_own() {
+        let allocated = |size_align, uniform_size_align| {
+            // Without padding in front of any.
+            let memory = BufferMemory { align: 4, uniform_align: 4, size_align, uniform_size_align, ..APART };
+            Blocks::of_fresh_device(memory).allocated_bytes()
+        };
+        let plain = allocated(4, 4);
+        assert_eq!(plain, ZEROS_BYTES + UNIFORM_BYTES + CHECKED_BYTES);
+        assert_eq!(allocated(4, 256), plain - UNIFORM_BYTES + 256);
+        assert_eq!(allocated(64, 4), plain - CHECKED_BYTES + 64);
     }
 }
