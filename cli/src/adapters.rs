@@ -52,9 +52,18 @@ fn probe(adapter: &Adapter) -> Result<Probed, Failure> {
     Ok(probed)
 }
 
+/// How much it has, and what other processes have of it.
+fn memory(target: &Target) -> String {
+    let Some(all) = target.memory_bytes else { return "not told".into() };
+    match target.memory_left_bytes.map(|left| all.saturating_sub(left)) {
+        Some(taken @ 1..) => format!("{}; {} not to be had now", Bytes(all), Bytes(taken)),
+        _ => Bytes(all).to_string(),
+    }
+}
+
 /// An adapter's name above what there is to know of it.
 fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
-    let Target { name, backend, driver, device_kind, memory_bytes, limits, .. } = &adapter.target;
+    let Target { name, backend, driver, device_kind, limits, .. } = &adapter.target;
     let kind = serde_json::to_value(device_kind).expect("a kind is a word");
     let usable = match (&adapter.unfit, taken) {
         (None, true) => "yes; `plimsoll train` takes it".into(),
@@ -72,7 +81,7 @@ fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
         ("backend", backend.clone()),
         ("kind", kind.as_str().unwrap_or_default().into()),
         ("driver", driver.clone()),
-        ("memory", memory_bytes.map_or_else(|| "not told".into(), bytes)),
+        ("memory", memory(&adapter.target)),
         ("usable", usable),
         ("subgroups", subgroups),
         ("16-bit floats", yes(adapter.target.shader_f16)),

@@ -1,12 +1,14 @@
 //! `plimsoll plan`: what a run would take, in tables or as JSON.
 
+mod verdict;
+
 use std::path::Path;
 
 use plimsoll::bytes::Bytes;
 use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit};
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
-use plimsoll::run::{self, AllowedBy, DiskUse, HostUse, PlanReport, Run};
+use plimsoll::run::{self, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
 use plimsoll::training::{Bargain, Planned};
@@ -19,6 +21,8 @@ use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
+
+pub(crate) use verdict::verdict;
 
 /// Characters of a model's layers that are shown, about.
 const MOST_OF_A_MODEL: usize = 400;
@@ -364,25 +368,6 @@ fn skyline(heights: &[u64], most: u64) -> String {
         BLOCKS.get(eighths).copied().unwrap_or('█')
     };
     (0..width).map(column).collect()
-}
-
-/// FITS with what is left, or the refusal.
-pub(crate) fn verdict(report: &PlanReport) -> String {
-    if let Some(refusal) = &report.refusal {
-        return refusal.to_string();
-    }
-    let needed = Bytes(report.planned_bytes);
-    match report.memory {
-        None => format!("FITS: {needed}. No one limits the memory; `--memory` would."),
-        Some(allowed) => {
-            let by = match allowed.by {
-                AllowedBy::Budget => "the budget",
-                AllowedBy::Device => "the device",
-            };
-            let left = Bytes(allowed.bytes - report.planned_bytes);
-            format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
-        }
-    }
 }
 
 #[cfg(test)]

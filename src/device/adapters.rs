@@ -182,6 +182,7 @@ impl Adapter {
     fn new(adapter: wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         let subgroups = features.contains(wgpu::Features::SUBGROUP);
+        let memory = heaps::memory(&adapter);
         let target = Target {
             name: info.name.clone(),
             backend: info.backend.to_str().to_string(),
@@ -191,7 +192,8 @@ impl Adapter {
             subgroup_max_size: if subgroups { info.subgroup_max_size } else { 0 },
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
             cooperative_matrices: cooperative_matrices(&adapter),
-            memory_bytes: heaps::memory(&adapter),
+            memory_bytes: memory.bytes,
+            memory_left_bytes: memory.left,
             buffer_memory: None,
             limits: planned_limits(&limits),
         };

@@ -1,19 +1,30 @@
 //! What a driver tells of its memory, and wgpu does not pass on; beside `trust.rs` the one place of the project with
 //! `unsafe` in it.
 //!
-//! On Vulkan the driver tells its heaps, and once a device is open how it wants buffers placed; on a software
-//! adapter device memory is the host's; on DX12, Metal and OpenGL nothing is told, and a run's `memory` budget
-//! is the user's to set.
+//! On Vulkan the driver tells its heaps, what is left of them beside other processes, and once a device is open how it
+//! wants buffers placed; on a software adapter device memory is the host's; on DX12, Metal and OpenGL nothing is told,
+//! and a run's `memory` budget is the user's to set.
 
 use crate::target::BufferMemory;
 
-/// Bytes the adapter offers, where something tells.
-pub(super) fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
+/// An adapter's memory, as far as something tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Bytes that it offers.
+    pub bytes: Option<u64>,
+    /// Bytes of it that this process may have at the moment.
+    pub left: Option<u64>,
+}
+
+/// What the adapter offers.
+pub(super) fn memory(adapter: &wgpu::Adapter) -> Memory {
+    let told = vulkan::largest_local_heap(adapter);
+    tracing::debug!(adapter = adapter.get_info().name, ?told, "the largest heap");
     // A software adapter's heap is a made-up number: it never refuses, the host does.
     if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        return crate::memory::available().map(|available| available.bytes);
+        return Memory { bytes: crate::memory::available().map(|available| available.bytes), left: None };
     }
-    vulkan::largest_local_heap(adapter)
+    told
 }
 
 /// How the driver of an opened device wants buffers placed, where it tells and does so by a plain rule.
@@ -25,18 +36,42 @@ pub(super) fn buffers(device: &wgpu::Device) -> Option<BufferMemory> {
 mod vulkan {
     use ash::vk::{self, BufferUsageFlags as Usage, MemoryPropertyFlags as Flags};
 
+    use super::Memory;
     use crate::target::{BufferMemory, MemoryKind};
 
-    /// The size of the largest Vulkan heap that is the device's own.
+    /// The largest Vulkan heap that is the device's own: its size, and what the driver says is left of it for this
+    /// process (`VK_EXT_memory_budget`), where it says so.
     #[allow(unsafe_code, reason = "the driver's own query, which wgpu does not pass on")]
-    pub(super) fn largest_local_heap(adapter: &wgpu::Adapter) -> Option<u64> {
+    pub(super) fn largest_local_heap(adapter: &wgpu::Adapter) -> Memory {
         // SAFETY: the guard is only read from, is dropped before `adapter`, and nothing is destroyed.
-        let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+        let Some(vulkan) = (unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }) else { return Memory::default() };
         let instance = vulkan.shared_instance().raw_instance();
-        // SAFETY: the physical device is of this very instance, and both are alive while `vulkan` is.
-        let properties = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
-        let heaps = properties.memory_heaps_as_slice().iter();
-        heaps.filter(|h| h.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL)).map(|h| h.size).max()
+        let (of_instance, device) =
+            (vulkan.shared_instance().instance_api_version(), vulkan.physical_device_capabilities());
+        if of_instance.min(device.properties().api_version) < vk::API_VERSION_1_1 {
+            // SAFETY: the physical device is of this very instance, and both are alive while `vulkan` is.
+            let properties = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
+            return largest(properties.memory_heaps_as_slice(), None);
+        }
+        let tells = device.supports_extension(ash::ext::memory_budget::NAME);
+        let mut budget = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceMemoryProperties2::default();
+        if tells {
+            properties = properties.push_next(&mut budget);
+        }
+        // SAFETY: as above; the call is of Vulkan 1.1, and what hangs on its answer is of an extension that is there.
+        unsafe { instance.get_physical_device_memory_properties2(vulkan.raw_physical_device(), &mut properties) };
+        let heaps = properties.memory_properties;
+        largest(heaps.memory_heaps_as_slice(), tells.then_some(&budget.heap_budget))
+    }
+
+    /// The largest of these heaps that is the device's own, beside what is left of each.
+    fn largest(heaps: &[vk::MemoryHeap], left: Option<&[u64]>) -> Memory {
+        let own = heaps.iter().enumerate().filter(|(_, h)| h.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL));
+        let Some((at, heap)) = own.max_by_key(|(_, heap)| heap.size) else { return Memory::default() };
+        // A driver that has nothing to say says 0, and none can have more than there is.
+        let left = left.and_then(|left| left.get(at)).copied().filter(|left| *left > 0);
+        Memory { bytes: Some(heap.size), left: left.map(|left| left.min(heap.size)) }
     }
 
     #[allow(unsafe_code, reason = "the driver's own query, which wgpu does not pass on")]
@@ -156,6 +191,24 @@ mod vulkan {
             MemoryKind { memory_type, host_visible }
         }
 
+        #[test]
+        fn the_memory_is_that_of_the_largest_heap_of_the_device_and_what_is_left_of_it() {
+            let heap = |size, flags| vk::MemoryHeap { size, flags };
+            let own = vk::MemoryHeapFlags::DEVICE_LOCAL;
+            let heaps = [heap(900, vk::MemoryHeapFlags::empty()), heap(200, own), heap(600, own)];
+            let of = |left: Option<&[u64]>| {
+                let Memory { bytes, left } = largest(&heaps, left);
+                (bytes, left)
+            };
+            assert_eq!(of(None), (Some(600), None));
+            assert_eq!(of(Some(&[900, 200, 450])), (Some(600), Some(450)));
+            // What no driver can mean.
+            assert_eq!(of(Some(&[900, 200, 700])), (Some(600), Some(600)));
+            assert_eq!(of(Some(&[900, 200, 0])), (Some(600), None));
+            assert_eq!(of(Some(&[900])), (Some(600), None));
+            assert_eq!(largest(&heaps[..1], Some(&[900])), Memory::default());
+        }
+
         /// A driver that places all buffers alike, but for what `change` makes of its wants.
         fn driver(types: &[Flags], change: impl Fn(Usage, &mut vk::MemoryRequirements)) -> Option<BufferMemory> {
             placed(types, |usage, bytes| {
@@ -223,10 +276,11 @@ mod vulkan {
 
 #[cfg(any(target_vendor = "apple", target_family = "wasm"))]
 mod vulkan {
+    use super::Memory;
     use crate::target::BufferMemory;
 
-    pub(super) fn largest_local_heap(_: &wgpu::Adapter) -> Option<u64> {
-        None
+    pub(super) fn largest_local_heap(_: &wgpu::Adapter) -> Memory {
+        Memory::default()
     }
 
     pub(super) fn buffers(_: &wgpu::Device) -> Option<BufferMemory> {

@@ -95,7 +95,10 @@ fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
         );
     }
     if let Some(allowed) = plan.target.memory_bytes {
-        hold(found, device("memory_bytes", needed, allowed, layer, true));
+        hold(found, device("memory_bytes", needed, allowed, layer.clone(), true));
+    }
+    if let Some(allowed) = plan.target.memory_left_bytes {
+        hold(found, device("memory_left_bytes", needed, allowed, layer, true));
     }
 }
 

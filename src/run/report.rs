@@ -13,7 +13,7 @@ use crate::plan::kept::Kept;
 use crate::plan::report::{LayerBytes, Peak, PeakTenant};
 use crate::plan::reserved::Reserved;
 use crate::plan::{Placed, Plan};
-use crate::refusal::{Alternative, Refusal};
+use crate::refusal::{Alternative, Least, Refusal};
 use crate::schedule::Span;
 use crate::target::Target;
 use crate::training::{Bargain, KeptByPytorch, Planned, Saved, Storage, Task, Warning};
@@ -82,6 +82,8 @@ pub struct PlanReport {
     pub violations: Vec<Violation>,
     /// What would fit, if this does not.
     pub alternatives: Vec<Alternative>,
+    /// The least that the model could take, where nothing fits.
+    pub least: Option<Least>,
     /// Whether what lies between dispatches is in halves.
     pub halves: bool,
     /// If so, what it would take in full, by role.
@@ -118,6 +120,8 @@ pub enum AllowedBy {
     Budget,
     /// The device, which has no more.
     Device,
+    /// Its driver, which counts what other processes have.
+    Driver,
 }
 
 /// A program of a plan.
@@ -176,6 +180,7 @@ impl PlanReport {
             programs,
             violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
             alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
+            least: refusal.as_ref().and_then(|r| r.least.clone()),
             halves: training.storage == Storage::F16,
             roles_in_full: in_full(planned),
             disk: None,
@@ -216,7 +221,8 @@ fn in_full(planned: &Planned) -> Option<BTreeMap<Role, u64>> {
 fn allowed(planned: &Planned) -> Option<Allowed> {
     let budget = planned.memory().map(|bytes| Allowed { bytes, by: AllowedBy::Budget });
     let device = planned.plan.target.memory_bytes.map(|bytes| Allowed { bytes, by: AllowedBy::Device });
-    budget.into_iter().chain(device).min_by_key(|a| a.bytes)
+    let left = planned.plan.target.memory_left_bytes.map(|bytes| Allowed { bytes, by: AllowedBy::Driver });
+    budget.into_iter().chain(device).chain(left).min_by_key(|a| a.bytes)
 }
 
 fn programs(planned: &Planned) -> Vec<ProgramReport> {
@@ -270,6 +276,24 @@ mod tests {
     }
 
     #[test]
+    fn what_other_processes_have_of_the_device_is_not_planned_with() {
+        let run = Run::new(Config::default_run()).unwrap();
+        let of = |left| {
+            let lavapipe = Target::profile("lavapipe").unwrap();
+            let target = Target { memory_bytes: Some(32 << 20), memory_left_bytes: Some(left), ..lavapipe };
+            PlanReport::new(&run.plan(&target).unwrap())
+        };
+        let enough = of(8 << 20);
+        assert_eq!(enough.memory, Some(Allowed { bytes: 8 << 20, by: AllowedBy::Driver }));
+        assert!(enough.fits && enough.bargain.is_none());
+        // What the device has would do as described, what is left of it in another way.
+        let less = of(4 << 20);
+        assert!(less.fits && less.bargain.is_some() && less.planned_bytes <= 4 << 20);
+        let nothing = of(1000);
+        assert_eq!(nothing.violations.iter().map(|v| v.limit).collect::<Vec<_>>(), ["memory_left_bytes"]);
+    }
+
+    #[test]
     fn json_has_what_is_promised_and_the_roles_add_up() {
         for memory in [None, Some(Bytes(1000))] {
             let json = serde_json::to_value(report(memory)).unwrap();
@@ -278,6 +302,9 @@ mod tests {
             let sum: u64 = roles.values().map(|bytes| bytes.as_u64().unwrap()).sum();
             assert_eq!(json["planned_bytes"], sum);
             assert_eq!(json["fits"], memory.is_none());
+            // In 1000 B there is room for no model at all.
+            assert_eq!(json["least"]["planned_bytes"].as_u64().is_some_and(|bytes| bytes > 1000), memory.is_some());
+            assert_eq!(json["least"]["layer"].is_string(), memory.is_some());
             let violations = json["violations"].as_array().unwrap();
             assert_eq!(violations.is_empty(), memory.is_none());
             for violation in violations {

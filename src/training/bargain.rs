@@ -48,9 +48,10 @@ const MOST_OF_ONE: u64 = 50_000;
 const MOST_SPLITS: usize = 8;
 
 /// Limits that are exceeded less by a smaller way.
-const BARGAINED: [&str; 5] = [
+const BARGAINED: [&str; 6] = [
     "memory",
     "memory_bytes",
+    "memory_left_bytes",
     "max_buffer_size",
     "max_storage_buffer_binding_size",
     "max_compute_workgroups_per_dimension",
@@ -59,7 +60,7 @@ const BARGAINED: [&str; 5] = [
 impl Training {
     /// Bytes that its plan may take: the less of what the run and the device allow.
     pub fn allowed(&self, target: &Target) -> Option<u64> {
-        self.memory.map(|bytes| bytes.0).into_iter().chain(target.memory_bytes).min()
+        self.memory.map(|bytes| bytes.0).into_iter().chain(target.usable_bytes()).min()
     }
 
     /// Plans the run for `target` as it is described if that fits, or else in the fastest way known that makes the
