@@ -6,7 +6,8 @@
 //: include matmul_params
 //: include matmul_factors_nn
 //: include cooperative
-//: include runs_nn
+//: include runs_a_along
+//: include runs_b_across
 //: include matmul_finish
 //: include finish
 

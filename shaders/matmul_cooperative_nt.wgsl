@@ -6,7 +6,8 @@
 //: include matmul_params
 //: include matmul_factors_nt
 //: include cooperative
-//: include runs_nt
+//: include runs_a_along
+//: include runs_b_along
 //: include matmul_finish
 //: include finish
 

@@ -6,7 +6,8 @@
 //: include matmul_params
 //: include matmul_factors_tn
 //: include cooperative
-//: include runs_tn
+//: include runs_a_across
+//: include runs_b_across
 //: include matmul_finish
 //: include finish
 

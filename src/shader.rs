@@ -39,9 +39,10 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "product_subgroup_nn",
     "product_subgroup_nt",
     "product_tiled",
-    "runs_nn",
-    "runs_nt",
-    "runs_tn",
+    "runs_a_across",
+    "runs_a_along",
+    "runs_b_across",
+    "runs_b_along",
     "tiles",
     "total",
 ];

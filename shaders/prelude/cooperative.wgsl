@@ -16,3 +16,8 @@ fn numbers_of(raw: Raw) -> vec4<f16> {
 alias Raw = vec4<f32>;
 fn numbers_of(raw: Raw) -> vec4<f16> { return vec4<f16>(raw); }
 //: end
+
+// What a thread loads of a slice is four neighbours, of which `raw_a` and `raw_b` have the i-th as it is kept, so that
+// nothing waits for it before it is shared; `spot_a` and `spot_b` say where it goes. A slice of each factor lies in shared
+// memory as it does in the factor, in halves, four to a vector; eight more than a row has keep threads out of each
+// other's banks. Strides and places are counted in vectors. Past the last k is 0.
