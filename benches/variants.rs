@@ -1,6 +1,11 @@
 //! Every kernel that can multiply matrices on the device, forced in turn: what a product takes by each, one after
-//! another in a chain as the timesteps of a recurrence are. `cargo bench --bench variants [-- PART-OF-A-NAME [halves]]`; `halves`: of factors
-//! in halves alone.
+//! another in a chain as the timesteps of a recurrence are.
+//!
+//! ```text
+//! cargo bench --bench variants -- [PART-OF-A-NAME [halves]]
+//! ```
+//!
+//! With a second word, of factors in halves alone. A software adapter is asked for no product that would take seconds.
 
 #[path = "common/chain.rs"]
 mod chain;
@@ -10,6 +15,7 @@ use std::time::Instant;
 use plimsoll::Device;
 use plimsoll::ops::Layout;
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, Tiling, Variant, Width, variants};
+use plimsoll::target::DeviceKind;
 
 use chain::Chain;
 
@@ -33,6 +39,8 @@ const PRODUCTS: [(&str, Layout, [u32; 3]); 14] = [
 
 /// Tiles of a product, at most.
 const MOST_TILES: u32 = 16_384;
+/// Arithmetic of a product on a software adapter, at most.
+const MOST_ON_A_PROCESSOR: f64 = 3e9;
 /// Seconds that each is measured for.
 const LONG_ENOUGH: f64 = 0.05;
 /// Seconds that each runs before, for a processor that has been idle to reach its pace.
@@ -67,8 +75,12 @@ fn main() {
         let kept = if halves { "halves" } else { "f32" };
         for (name, layout, extents) in PRODUCTS.into_iter().filter(|(name, ..)| name.contains(&wanted)) {
             let product = Product::new(layout, extents, Epilogue::default());
+            let work = 2.0 * extents.map(f64::from).iter().product::<f64>();
+            if device.target().device_kind == DeviceKind::Cpu && work > MOST_ON_A_PROCESSOR {
+                continue;
+            }
             let mut all = variants(device.target(), halves);
-            if all.iter().any(|kernel| matches!(kernel, Variant::Tiled { .. })) {
+            if matches!(all[0], Variant::Tiled { .. }) {
                 let others = OTHERS.into_iter().filter(|tiling| tiling.fits(device.target()));
                 all.extend(others.map(|tiling| Variant::Tiled { tiling, width: Width::Four }));
             }
@@ -105,7 +117,6 @@ fn main() {
                     }
                     runs *= 2;
                 };
-                let work = 2.0 * extents.map(f64::from).iter().product::<f64>();
                 println!(
                     "{name:<20} {layout:?} {extents:?} {kept} {:>9.2} us {:>9.1} GFLOP/s  {kernel:?}",
                     1e6 * seconds,

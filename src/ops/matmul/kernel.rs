@@ -26,8 +26,8 @@ mod tiling;
 
 pub use cooperative::Cooperative;
 pub use product::{Epilogue, Extra, Layout, Product};
-use tiling::Pace;
 pub use tiling::Tiling;
+use tiling::{Pace, TILINGS};
 
 /// What a workgroup of a product does, as far as it takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,17 +90,6 @@ pub enum Width {
 /// Rows and quads of the subgroup tiles that are worth their compilation.
 const SUBGROUP_TILES: [[u32; 2]; 6] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1]];
 
-/// The shared tiles that are worth their compilation, the largest first.
-const TILINGS: [Tiling; 7] = [
-    Tiling { quads: [2, 2], threads: [16, 16], parts: 1, depth: 16 },
-    Tiling { quads: [2, 1], threads: [16, 8], parts: 1, depth: 16 },
-    Tiling { quads: [1, 1], threads: [16, 8], parts: 1, depth: 16 },
-    Tiling { quads: [1, 1], threads: [8, 8], parts: 4, depth: 64 },
-    Tiling { quads: [1, 1], threads: [4, 8], parts: 8, depth: 64 },
-    Tiling { quads: [1, 1], threads: [2, 8], parts: 16, depth: 64 },
-    Tiling { quads: [1, 1], threads: [2, 8], parts: 32, depth: 128 },
-];
-
 /// Every kernel that can run on `target`, whatever it multiplies, should both factors be kept in `halves` or not;
 /// those made for it first.
 pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
@@ -113,7 +102,7 @@ pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
             SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0 && (*rows < 64 || lanes == 16));
         tiles.flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }))
     });
-    let tilings = TILINGS.into_iter().filter(|tiling| tiling.fits(target));
+    let tilings = TILINGS.into_iter().map(|(tiling, _)| tiling).filter(|tiling| tiling.fits(target));
     let tiled = tilings.flat_map(|tiling| widths.map(|width| Variant::Tiled { tiling, width }));
     // A software adapter runs a workgroup on one core, so that a tall one would leave others idle.
     let height = if cpu { 1 } else { 8 };

@@ -84,12 +84,6 @@ fn matrix_units_multiply_halves_and_nothing_else() {
 }
 
 #[test]
-fn every_shared_tile_has_a_pace_of_its_own() {
-    let paces: Vec<_> = TILINGS.iter().map(|tiling| tiling.pace()).collect();
-    assert!((1..paces.len()).all(|i| !paces[..i].contains(&paces[i])), "{paces:?}");
-}
-
-#[test]
 fn what_has_neither_subgroups_nor_shared_memory_computes_directly() {
     assert!(matches!(chosen("lavapipe-gl", [64, 64, 64]), Variant::Direct { height: 1, quads: 2, .. }));
     let mut small = on("webgpu-default");
