@@ -10,9 +10,11 @@
 //! nodes         matmul(v0) -> v3 ...  adamw(v0, ..)
 //! ```
 
+mod casts;
 mod early;
 mod emit;
 mod pieces;
+mod program;
 mod repeat;
 mod sharing;
 
@@ -23,6 +25,7 @@ use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
 use crate::tensor::{DType, TensorType};
 
+pub use program::Program;
 pub use sharing::Base;
 
 /// What memory is for; the budget is told apart by these.
@@ -147,31 +150,6 @@ pub struct Node {
     pub site: Site,
     /// The layer it belongs to.
     pub label: String,
-}
-
-/// A list of nodes that runs as a whole.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// What messages call it.
-    pub name: &'static str,
-    /// Its nodes in running order.
-    pub nodes: Vec<NodeId>,
-    /// The first node of differentiation, the first that goes forward again after it, and so on in turn; none
-    /// where nothing is learnt.
-    pub turns: Vec<NodeId>,
-}
-
-impl Program {
-    /// Its first node of differentiation; none where nothing is learnt.
-    pub fn backward(&self) -> Option<NodeId> {
-        self.turns.first().copied()
-    }
-
-    /// Whether `node`, one of its own, is part of differentiation. What is added when a program is written, such
-    /// as a copy, counts as what was written last.
-    pub fn is_backward(&self, node: NodeId) -> bool {
-        self.turns.iter().filter(|first| **first <= node).count() % 2 == 1
-    }
 }
 
 /// Far above what any device holds, and far below where sums of sizes would overflow.

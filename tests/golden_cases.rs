@@ -186,8 +186,9 @@ fn every_case_trains_in_other_ways_as_in_pytorch() {
 }
 
 /// How far halves may take a run from PyTorch's in full, in 20 updates: each number that is kept has 11 bits.
-/// The worst seen are 3.3e-3 and 6.4e-2, both of a rectified recurrence, whose units change sides.
-const LOSS_IN_HALVES: f64 = 0.01;
+/// The worst seen are 3.3e-3 and 6.4e-2, both of a rectified recurrence, whose units change sides; with parameters
+/// in halves too, 1.1e-2 and 6.9e-2, of another such.
+const LOSS_IN_HALVES: [(Storage, f64); 2] = [(Storage::F32, 0.01), (Storage::F16, 0.02)];
 const NORM_IN_HALVES: f64 = 0.15;
 
 #[test]
@@ -195,11 +196,14 @@ fn every_case_trains_in_halves_near_pytorch_in_full() {
     let device = Device::open().unwrap();
     let mut complaints = Vec::new();
     for case in cases() {
-        let planned = case.training().storage(Storage::F16).plan(device.target()).unwrap();
-        let found = case.train(Session::start(planned, &device).unwrap());
-        println!("halves {:36} {found}", case.name);
-        if found.loss.by >= LOSS_IN_HALVES || found.norm.by >= NORM_IN_HALVES {
-            complaints.push(format!("{}: {found}", case.name));
+        for (parameters, most) in LOSS_IN_HALVES {
+            let training = case.training().storage(Storage::F16).parameter_storage(parameters);
+            let planned = training.plan(device.target()).unwrap();
+            let found = case.train(Session::start(planned, &device).unwrap());
+            println!("halves {parameters:?} {:36} {found}", case.name);
+            if found.loss.by >= most || found.norm.by >= NORM_IN_HALVES {
+                complaints.push(format!("{}, parameters in {parameters:?}: {found}", case.name));
+            }
         }
     }
     assert!(complaints.is_empty(), "in halves:\n{}", complaints.join("\n"));

@@ -12,11 +12,13 @@ use plimsoll::graph::{Graph, Role};
 use plimsoll::host::{decode, encode};
 use plimsoll::narrow::narrow;
 use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
-use plimsoll::ops::{Embedding, Function, Scale};
+use plimsoll::ops::{Embedding, Function, Op, Scale};
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::target::Target;
 use plimsoll::tensor::{DType, TensorType};
-use plimsoll::training::{Batch, Data, LossScale, NonFinite, Session, StepReport, Storage, Training};
+use plimsoll::training::{
+    Batch, Data, LossScale, NonFinite, Optimizer, Origin, Session, StepReport, Storage, Training,
+};
 
 use sessions::{CELLS, device, on_host, parameter_bits, planned, run};
 
@@ -129,6 +131,106 @@ fn what_is_planned_in_halves_is_what_the_device_holds_and_two_runs_are_equal_to_
         (losses(&reports), parameter_bits(&mut session))
     };
     assert_eq!(train(), train());
+}
+
+/// As `Cast` copies them: every cell, and a perceptron, whose products are of parameters alone.
+#[test]
+fn with_parameters_in_halves_too_runs_stay_near_those_in_full_and_the_host_does_the_same() {
+    let device = device();
+    for (name, cell) in CELLS {
+        for hidden in [16, 7] {
+            let full = language_model(cell, hidden, Storage::F32);
+            let halves = full.clone().storage(Storage::F16).parameter_storage(Storage::F16);
+            let batches = batches(&full, 20);
+            let wanted = losses(&run(&mut Session::new(&full, &device).unwrap(), &batches));
+            let mut session = Session::new(&halves, &device).unwrap();
+            let copies = casts(session.plan(), "first");
+            // The embedding's table is read row by row, and biases are no factors.
+            assert_eq!(copies, if name == "gru, reset before" { 2 } else { 3 }, "{name}: copies of weights");
+            assert_eq!(casts(session.plan(), "sample"), 0, "text is written with parameters in full");
+            let found = losses(&run(&mut session, &batches));
+            assert_eq!(
+                session.held().map_or(session.plan().planned_bytes(), |held| held.bytes),
+                session.plan().planned_bytes()
+            );
+            let off = apart(&found, &wanted);
+            println!("{name} {hidden}: off by {off:.1e}");
+            assert!(off < 1e-2, "{name} of {hidden} units: {off:.1e}");
+            assert_ne!(found, losses(&run(&mut Session::new(&full.storage(Storage::F16), &device).unwrap(), &batches)));
+            let on_host = losses(&run(&mut on_host(&halves), &batches[..3]));
+            assert!(apart(&found[..3], &on_host) < 1e-3, "{name}: {found:?}\n{on_host:?}");
+        }
+    }
+}
+
+/// Copies in halves that a program makes of parameters.
+fn casts(plan: &Plan, program: &str) -> usize {
+    let graph = &plan.graph;
+    let nodes = graph.programs().iter().find(|p| p.name == program).unwrap().nodes.iter();
+    nodes.filter(|node| matches!(graph[**node].op, Op::Cast(_))).count()
+}
+
+/// Steps of which none would change a number of 11 bits.
+#[test]
+fn what_is_learnt_in_steps_too_small_for_halves_is_kept_by_what_is_in_full() {
+    let device = device();
+    let model = Model::new().linear(1).output();
+    let training = Training {
+        optimizer: Optimizer::sgd(1e-5, 0.0),
+        report_every: 1,
+        ..Training::new(model, Task::regression(4, 1), 8)
+    };
+    let halves = training.clone().storage(Storage::F16).parameter_storage(Storage::F16);
+    let batches = vec![Batch::numbers(vec![1.0; 32], vec![3.0; 8]); 200];
+    let after = |training: &Training| {
+        let mut session = Session::new(training, &device).unwrap();
+        run(&mut session, &batches);
+        session.parameters().unwrap()
+    };
+    let (before, full, found) =
+        (Session::new(&training, &device).unwrap().parameters().unwrap(), after(&training), after(&halves));
+    for ((full, found), before) in full.iter().zip(&found).zip(&before) {
+        for ((x, y), start) in full.2.iter().zip(&found.2).zip(&before.2) {
+            let moved = (x - start).abs();
+            assert!(moved > 1e-4 && (x - y).abs() < 0.02 * moved, "{}: {start} became {x}, and {y}", full.0);
+        }
+    }
+}
+
+#[test]
+fn a_parameter_that_no_half_holds_makes_a_step_that_changes_nothing_and_is_named() {
+    let device = device();
+    let training = language_model(Cell::Lstm, 8, Storage::F16).parameter_storage(Storage::F16);
+    let training = Training { loss_scale: LossScale::Static(1024.0), non_finite: Some(NonFinite::Stop), ..training };
+    let mut session = Session::new(&training, &device).unwrap();
+    let large = sessions::file(&mut session, |name, numbers| {
+        if name == "linear.weight" {
+            numbers[3] = 70_000.0;
+        }
+    });
+    session.load(&large).unwrap();
+    let batch = batches(&training, 1).remove(0);
+    let before = parameter_bits(&mut session);
+    let report = run(&mut session, std::slice::from_ref(&batch))[0];
+    assert_eq!(report.skipped_so_far, 1);
+    assert_eq!(parameter_bits(&mut session), before);
+    let origin = session.find_non_finite(0, &batch).unwrap().unwrap();
+    assert_eq!(origin, Origin::Layer { layer: "linear".into(), op: "cast", backward: false });
+}
+
+#[test]
+fn parameters_in_halves_are_for_what_is_kept_in_halves_and_the_plan_says_that_they_save_nothing() {
+    let full = language_model(Cell::Gru, 7, Storage::F32);
+    let message = sessions::mistake(&full.clone().parameter_storage(Storage::F16));
+    assert!(message.contains("store both in halves, or parameters in full too"), "{message}");
+    let halves = full.storage(Storage::F16);
+    let cast = halves.clone().parameter_storage(Storage::F16);
+    let (plain, cast) = (planned(&halves), planned(&cast));
+    assert!(plain.warnings().iter().all(|w| w.about != "masters"));
+    let told = cast.warnings().into_iter().find(|w| w.about == "masters").unwrap();
+    // W_ih (21, 12), W_hh (21, 7) and the output's (13, 7), each in whole words.
+    assert_eq!(told.bytes, 2 * (21 * 12 + 21 * 7 + 13 * 7), "{}", told.text);
+    assert!(cast.plan.planned_bytes() > plain.plan.planned_bytes());
 }
 
 #[test]

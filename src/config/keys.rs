@@ -27,6 +27,7 @@ pub(super) const TRAIN: &[&str] = &[
     "clip_value",
     "carry_state",
     "storage",
+    "parameter_storage",
     "loss_scale",
     "non_finite",
     "loss",

@@ -24,6 +24,8 @@ pub struct TrainConfig {
     pub clip_value: Option<f32>,
     /// How floats between two dispatches are stored.
     pub storage: StorageConfig,
+    /// How products read parameters; the optimizer's are in full.
+    pub parameter_storage: StorageConfig,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScaleConfig,
     /// What becomes of the run if the loss or a gradient of a step is not finite; `None`: it goes on where floats
@@ -196,6 +198,7 @@ impl TrainConfig {
             clip_norm: None,
             clip_value: None,
             storage: StorageConfig::F32,
+            parameter_storage: StorageConfig::F32,
             loss_scale: LossScaleConfig::Dynamic,
             non_finite: None,
             carry_state: matches!(data.source, Source::Text { .. }),

@@ -106,6 +106,7 @@ fn train_block(train: &TrainConfig, data: &DataConfig) -> String {
         + &optional("clip_value", train.clip_value.map(number), "elements of gradients keep their value")
         + &entry("carry_state", train.carry_state)
         + &entry("storage", quoted(train.storage.name()))
+        + &entry("parameter_storage", quoted(train.parameter_storage.name()))
         + &loss_scale(train)
         + &optional("non_finite", train.non_finite.map(|policy| quoted(policy.name())), "stop; with f16, skip")
         + &entry("warmup", train.warmup)

@@ -299,6 +299,7 @@ mod activation;
 mod adagrad;
 mod adam;
 mod binary;
+mod cast;
 mod column_sum;
 mod common;
 mod concat;
@@ -346,6 +347,7 @@ ops! {
     adagrad::Adagrad,
     adam::Adam,
     binary::Binary,
+    cast::Cast,
     column_sum::ColumnSum,
     concat::Concat,
     copy::Copy,

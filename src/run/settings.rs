@@ -28,6 +28,7 @@ impl Config {
             clip_norm: train.clip_norm,
             clip_value: train.clip_value,
             storage: train.storage.into(),
+            parameter_storage: train.parameter_storage.into(),
             loss_scale: train.loss_scale.into(),
             non_finite: train.non_finite.map(NonFinite::from),
             seed: self.seed,

@@ -87,6 +87,8 @@ pub struct Training {
     pub release_gradients: bool,
     /// How floats between two dispatches are stored.
     pub storage: Storage,
+    /// How products read parameters, in halves only where what they make is kept so. The optimizer's are in full.
+    pub parameter_storage: Storage,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScale,
     /// What becomes of a run with a step that is not finite; `None`: what [`Training::on_non_finite`] says.
@@ -143,6 +145,7 @@ impl Training {
             segments: None,
             release_gradients: false,
             storage: Storage::default(),
+            parameter_storage: Storage::default(),
             loss_scale: LossScale::default(),
             non_finite: None,
             optimizer: Optimizer::default(),
@@ -256,6 +259,7 @@ impl Training {
         }
         self.check_segments()?;
         self.check_release()?;
+        self.check_storage()?;
         self.check_groups()?;
         if let Some(scale) = self.scaling() {
             scale.check().map_err(Error::Input)?;

@@ -93,6 +93,9 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
     let handles = writer.write()?;
     surveyed.graph = Graph::default();
     make_again(&mut builder.graph, target, without);
+    if training.parameter_storage == Storage::F16 {
+        builder.graph.cast_parameters(|program| program.name != "sample");
+    }
     if training.storage == Storage::F16 {
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }

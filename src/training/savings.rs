@@ -35,7 +35,7 @@ impl Planned {
         let replanned = |training: &Training, without| plan_without(training, &plan.target, without);
         let pieces = replanned(training, Without { pieces: true, ..Without::default() })?;
         let repeats = replanned(training, Without { repeats: true, ..Without::default() })?;
-        let full = Training { storage: Storage::F32, ..training.clone() };
+        let full = training.clone().storage(Storage::F32);
         let mut found: Vec<Saved> = Vec::new();
         let mut add = |saving, how, without_bytes| found.push(Saved { saving, how, without_bytes });
         add("bytes used again", "once nobody needs what lay there", plan.bytes_without(&[Saving::Reuse]));

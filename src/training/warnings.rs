@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::bytes::Bytes;
 use crate::graph::Role;
 use crate::nn::{LayerKind, Network};
+use crate::ops::Op;
 
 use super::{Planned, Storage};
 
 /// Something that takes a large share of a plan, and how that share grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// What it is about: `large_weight`, `logits`, `window`, `halves`, `accumulated_gradients`.
+    /// What it is about: `large_weight`, `logits`, `window`, `halves`, `masters`, `accumulated_gradients`.
     pub about: &'static str,
     /// How many bytes it is about.
     pub bytes: u64,
@@ -31,7 +32,8 @@ const GRADIENTS: u64 = 25;
 impl Planned {
     /// What takes a large share of the plan for a reason that is easily overlooked, the most particular first.
     pub fn warnings(&self) -> Vec<Warning> {
-        let all = [self.large_weight(), self.logits(), self.whole_windows(), self.in_full(), self.accumulated()];
+        let [weight, logits, windows] = [self.large_weight(), self.logits(), self.whole_windows()];
+        let all = [weight, logits, windows, self.in_full(), self.masters(), self.accumulated()];
         all.into_iter().flatten().collect()
     }
 
@@ -133,6 +135,26 @@ impl Planned {
              and are {share}."
         );
         Some(Warning { about: "halves", bytes, text })
+    }
+
+    /// Copies in halves beside what they are copies of, however small a share they are: they save nothing.
+    fn masters(&self) -> Option<Warning> {
+        if self.training.parameter_storage != Storage::F16 {
+            return None;
+        }
+        let graph = &self.plan.graph;
+        let program = graph.programs().first()?;
+        let copies = program.nodes.iter().filter(|node| matches!(graph[**node].op, Op::Cast(_)));
+        let copies = copies.flat_map(|node| &graph[*node].site.outputs).map(|copy| graph[*copy].ty.bytes());
+        let (count, bytes) = copies.fold((0, 0u64), |(n, sum), bytes| (n + 1, sum.saturating_add(bytes)));
+        let each = if count == 1 { "1 parameter" } else { &format!("each of {count} parameters")[..] };
+        let text = format!(
+            "`parameter_storage = \"f16\"` saves no memory: of {each} that products read, a step makes a copy in \
+             halves, {} in all, beside the one in f32 that the optimizer updates. It is for devices that multiply \
+             halves faster.",
+            Bytes(bytes)
+        );
+        Some(Warning { about: "masters", bytes, text })
     }
 
     /// Gradients that lie there from one micro-step to the next.

@@ -140,7 +140,9 @@ fn about(found: &Found) -> String {
     rows.push(("step", format!("batch {}{window}{micro}", train.batch)));
     rows.push(("optimizer", optimizer(config)));
     if train.storage == StorageConfig::F16 {
-        rows.push(("storage", "f16 between dispatches".into()));
+        let parameters =
+            if train.parameter_storage == StorageConfig::F16 { ", and of parameters in products" } else { "" };
+        rows.push(("storage", format!("f16 between dispatches{parameters}")));
     }
     rows.push(("seed", config.seed.to_string()));
     rows.extend(device(found));

@@ -29,6 +29,7 @@ pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mu
         clip_value: train.float32("clip_value", Interval::Positive, notes),
         carry_state: carry_state(&train, data, notes).unwrap_or(default.carry_state),
         storage: train.choice("storage", StorageConfig::WORDS, notes).unwrap_or(default.storage),
+        parameter_storage: parameter_storage(&train, notes).unwrap_or(default.parameter_storage),
         loss_scale: loss_scale(&train, notes).unwrap_or(default.loss_scale),
         non_finite: train.choice("non_finite", NonFiniteConfig::WORDS, notes),
         loss: optimizer::loss(&train, data, notes).unwrap_or(default.loss),
@@ -89,11 +90,26 @@ fn carry_state<'t>(train: &Section<'t>, data: Option<&DataConfig>, notes: &mut N
     Some(carry_state)
 }
 
+fn is_in_halves(train: &Section) -> bool {
+    train.value("storage").is_some_and(|storage| storage.get_ref().as_str() == Some("f16"))
+}
+
+/// Halves only beside halves.
+fn parameter_storage<'t>(train: &Section<'t>, notes: &mut Notes<'t>) -> Option<StorageConfig> {
+    let storage = train.choice("parameter_storage", StorageConfig::WORDS, notes)?;
+    if storage == StorageConfig::F16 && !is_in_halves(train) {
+        let message = "`parameter_storage = \"f16\"` is for `storage = \"f16\"`, what products make of halves being \
+                       kept in halves too; add that or leave this out";
+        notes.say(train.at("parameter_storage"), message.to_owned());
+        return None;
+    }
+    Some(storage)
+}
+
 /// `"dynamic"` or a number, which only halves are in need of.
 fn loss_scale<'t>(train: &Section<'t>, notes: &mut Notes<'t>) -> Option<LossScaleConfig> {
     let value = train.value("loss_scale")?;
-    let halves = train.value("storage").is_some_and(|storage| storage.get_ref().as_str() == Some("f16"));
-    if !halves {
+    if !is_in_halves(train) {
         let message = "`loss_scale` is for `storage = \"f16\"`, whose small numbers it saves; leave it out";
         notes.say(train.at("loss_scale"), message.to_owned());
         return None;

@@ -180,6 +180,7 @@ impl Any {
         let halves = storage == StorageConfig::F16;
         TrainConfig {
             storage,
+            parameter_storage: if halves { self.word(StorageConfig::WORDS) } else { StorageConfig::F32 },
             loss_scale: self
                 .maybe(Self::positive)
                 .filter(|_| halves)

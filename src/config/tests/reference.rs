@@ -126,7 +126,9 @@ fn what_it_says_of_a_key_that_is_left_out_is_so() {
                 // It would bind `unit`.
                 lines.retain(|line| !line.starts_with("vocabulary = "));
                 // It wants halves.
-                lines.retain(|line| key != "storage" || !line.starts_with("loss_scale = "));
+                let wants =
+                    |line: &String| line.starts_with("loss_scale = ") || line.starts_with("parameter_storage = ");
+                lines.retain(|line| key != "storage" || !wants(line));
                 config(&block.run(&lines))
             };
             let stated = with(Some(format!("{key} = {value}"))).or_else(|_| with(Some(format!("{key} = \"{value}\""))));

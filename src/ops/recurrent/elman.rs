@@ -137,7 +137,8 @@ impl Rule for Elman {
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
-        vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0), Operand::Output(1)]]
+        let kept = [Operand::Input(0), Operand::Input(1), Operand::Output(0), Operand::Output(1)];
+        vec![kept.into(), vec![Operand::Input(2)]]
     }
 
     fn specimens() -> Vec<Specimen> {

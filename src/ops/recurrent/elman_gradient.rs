@@ -175,7 +175,7 @@ impl Rule for ElmanGradient {
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // The gradient of the first state is a sum, and stays in full.
-        vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0)]]
+        vec![vec![Operand::Input(0), Operand::Input(1), Operand::Output(0)], vec![Operand::Input(2)]]
     }
 
     fn specimens() -> Vec<Specimen> {

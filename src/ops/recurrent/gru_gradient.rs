@@ -153,7 +153,8 @@ impl Rule for GruGradient {
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // What is carried from step to step is a sum, and stays in full.
-        vec![[0, 1, 2, 3, 4].map(Operand::Input).into_iter().chain([0, 1].map(Operand::Output)).collect()]
+        let kept = [0, 1, 2, 3, 4].map(Operand::Input).into_iter().chain([0, 1].map(Operand::Output));
+        vec![kept.collect(), vec![Operand::Input(5)]]
     }
 
     fn specimens() -> Vec<Specimen> {

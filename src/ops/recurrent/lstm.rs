@@ -147,7 +147,7 @@ impl Rule for Lstm {
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         let kept = [Operand::Input(0), Operand::Input(1)].into_iter().chain([0, 1, 2, 3].map(Operand::Output));
-        vec![kept.collect()]
+        vec![kept.collect(), vec![Operand::Input(2)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -155,7 +155,8 @@ impl Rule for LstmGradient {
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         // What is carried from step to step is a sum, and stays in full.
-        vec![[0, 1, 2, 3].map(Operand::Input).into_iter().chain([Operand::Output(0)]).collect()]
+        let kept = [0, 1, 2, 3].map(Operand::Input).into_iter().chain([Operand::Output(0)]);
+        vec![kept.collect(), vec![Operand::Input(4)]]
     }
 
     fn specimens() -> Vec<Specimen> {

@@ -1,0 +1,103 @@
+//! Parameters that are read in halves, from a copy that each program makes of what lies in memory in full.
+
+use std::collections::HashMap;
+
+use super::{Graph, Home, Node, Program, Role, Value};
+use crate::ids::{NodeId, ValueId};
+use crate::ops::{Cast, Op, Operand, Site};
+
+impl Graph {
+    /// Has ops of the `programs` chosen that can have a parameter in halves by itself, as the factors of products, read
+    /// a copy of it, which the program makes once, where it is read first, and which can be narrowed. What the
+    /// optimizer updates stays in full. To be called when all programs are written.
+    pub fn cast_parameters(&mut self, programs: impl Fn(&Program) -> bool) {
+        for program in 0..self.programs.len() {
+            if programs(&self.programs[program]) {
+                let nodes = std::mem::take(&mut self.programs[program].nodes);
+                self.programs[program].nodes = self.with_casts(&nodes);
+            }
+        }
+    }
+
+    fn with_casts(&mut self, nodes: &[NodeId]) -> Vec<NodeId> {
+        // Each use of a parameter is a value of its own; where it lies tells which one it is.
+        let mut copies: HashMap<(Home, Vec<u32>), ValueId> = HashMap::new();
+        let mut all = Vec::with_capacity(nodes.len());
+        for &node in nodes {
+            for input in self.castable(node) {
+                let parameter = self[node].site.inputs[input];
+                let Some(home) = self[parameter].home else { continue };
+                let copy = *copies.entry((home, self[parameter].ty.shape.clone())).or_insert_with(|| {
+                    let (cast, copy) = self.cast(parameter, node);
+                    all.push(cast);
+                    copy
+                });
+                self.nodes[node.index()].site.inputs[input] = copy;
+            }
+            all.push(node);
+        }
+        all
+    }
+
+    /// The inputs of `node` that are parameters as they began and can be in halves whatever its other operands are.
+    fn castable(&self, node: NodeId) -> Vec<usize> {
+        let Node { op, site, .. } = &self[node];
+        let groups = op.rule().halves(site.inputs.len());
+        let alone = groups.into_iter().filter_map(|group| match group[..] {
+            [Operand::Input(i)] if !matches!(op, Op::Cast(_)) => Some(i),
+            _ => None,
+        });
+        let value = |i: usize| &self[site.inputs[i]];
+        alone.filter(|&i| value(i).role == Role::Parameter && value(i).producer.is_none()).collect()
+    }
+
+    /// A node that makes a copy of `parameter` for the layer of `reader`, in no program yet, and the copy.
+    fn cast(&mut self, parameter: ValueId, reader: NodeId) -> (NodeId, ValueId) {
+        let (node, copy) = (NodeId::at(self.nodes.len()), ValueId::at(self.values.len()));
+        let (of, label) = (self[parameter].clone(), self[reader].label.clone());
+        let site = Site { inputs: vec![parameter], outputs: vec![copy] };
+        self.nodes.push(Node { op: Cast.into(), site, label: label.clone() });
+        self.values.push(Value { role: Role::Activation, label, home: None, producer: Some((node, 0)), ..of });
+        (node, copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::narrow::narrow;
+    use crate::ops::{Binary, Layout, Matmul};
+    use crate::tensor::{DType, TensorType};
+
+    #[test]
+    fn a_parameter_is_copied_once_a_program_and_only_products_read_the_copy() {
+        let mut graph = Graph::default();
+        let slot = graph.slot("w", Role::Parameter, 64, 1);
+        let mut read = Vec::new();
+        for name in ["first", "sample"] {
+            graph.begin(name);
+            let x = graph.held("x", Role::Input, TensorType::f32(&[3, 4]), 1);
+            for _ in 0..2 {
+                let w = graph.content(slot, 0, TensorType::f32(&[4, 4]), "w");
+                let h = graph.apply_one(Matmul::new(Layout::Nt), &[x, w]).unwrap();
+                read.push((graph[h].producer.unwrap().0, w));
+            }
+            // A sum of a parameter with what is stored as it is.
+            let w = read.last().unwrap().1;
+            graph.apply_one(Binary::Sub, &[w, w]).unwrap();
+        }
+        graph.cast_parameters(|program| program.name == "first");
+        narrow(&mut graph, |_, _| false);
+        let factor = |(node, _): &(NodeId, ValueId)| graph[*node].site.inputs[1];
+        let copies: Vec<ValueId> = read.iter().map(factor).collect();
+        assert_eq!(copies[0], copies[1], "one copy for both");
+        assert_eq!(graph[copies[0]].ty, TensorType::new(&[4, 4], DType::F16));
+        assert_eq!(copies[2..], [read[2].1, read[3].1], "the other program reads what is in full");
+        let nodes = &graph.programs()[0].nodes;
+        assert_eq!(nodes.iter().filter(|n| matches!(graph[**n].op, Op::Cast(_))).count(), 1);
+        assert_eq!(graph[nodes[0]].op, Cast.into(), "made before it is read");
+        let difference = nodes.last().unwrap();
+        let [a, b] = graph[*difference].site.inputs[..] else { panic!("two inputs") };
+        assert_eq!([a, b].map(|v| graph[v].ty.dtype), [DType::F32, DType::F16], "b may be stored otherwise than a");
+    }
+}
