@@ -11,6 +11,7 @@
 //! ```
 
 mod casts;
+mod chunks;
 mod early;
 mod emit;
 mod pieces;

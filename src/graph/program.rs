@@ -1,5 +1,7 @@
 //! A list of nodes, and where in it differentiation begins and ends.
 
+use std::collections::HashSet;
+
 use crate::ids::NodeId;
 
 /// A list of nodes that runs as a whole.
@@ -25,5 +27,14 @@ impl Program {
     pub fn is_backward(&self, node: NodeId) -> bool {
         let before = self.nodes.iter().take_while(|other| **other != node).chain([&node]);
         before.filter(|other| self.turns.contains(other)).count() % 2 == 1
+    }
+
+    /// Leaves out those of `gone`, which others have taken over; where differentiation began with one of them, it
+    /// begins with what was written next.
+    pub(super) fn leave_out(&mut self, gone: &HashSet<NodeId>) {
+        self.nodes.retain(|node| !gone.contains(node));
+        for turn in self.turns.iter_mut().filter(|turn| gone.contains(turn)) {
+            *turn = self.nodes.iter().copied().filter(|node| *node > *turn).min().unwrap_or(*turn);
+        }
     }
 }

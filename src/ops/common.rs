@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Binding, Dispatch, Lowering, Operand, ShapeError};
+use super::{Binding, Dispatch, Lowering, Operand};
 use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
@@ -79,6 +79,16 @@ impl Lowering<'_> {
     pub fn read_again(&self, i: usize) -> Binding {
         Binding::read(Operand::Output(i), 0..self.outputs[i].bytes())
     }
+}
+
+/// Why an op cannot take its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{op}: {reason}")]
+pub struct ShapeError {
+    /// The op's name.
+    pub op: &'static str,
+    /// What does not fit, with the shapes.
+    pub reason: String,
 }
 
 impl ShapeError {

@@ -63,6 +63,12 @@ pub trait Rule {
         Vec::new()
     }
 
+    /// Outputs that a dispatch may write in the very bytes in which it finds what an earlier dispatch of the op has
+    /// made of them, bound twice.
+    fn rewrites(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// Whether input 0 is (T, B, H), each dispatch reads one timestep of it at most, and every output lies on
     /// an input, so that input 0 can be worked out as it is read; see [`PiecewiseGradient`].
     fn is_stepwise(&self) -> bool {
@@ -259,16 +265,6 @@ pub struct Dispatch {
     pub tile: Option<Tile>,
 }
 
-/// Why an op cannot take its inputs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{op}: {reason}")]
-pub struct ShapeError {
-    /// The op's name.
-    pub op: &'static str,
-    /// What does not fit, with the shapes.
-    pub reason: String,
-}
-
 macro_rules! ops {
     ($($file:ident::$op:ident),+ $(,)?) => {
         $(#[allow(unused_imports, reason = "two ops may share a file")] pub use $file::$op;)+
@@ -314,6 +310,7 @@ mod gradient_norm;
 mod hits;
 mod in_place;
 mod layer_norm;
+mod linear_cross_entropy;
 pub mod loss_scaler;
 mod mask_rows;
 pub mod matmul;
@@ -331,6 +328,7 @@ mod transpose;
 mod view;
 
 pub use activation::Function;
+pub use common::ShapeError;
 pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
 pub use gradient_norm::Guard;
@@ -362,6 +360,7 @@ ops! {
     layer_norm::LayerNorm,
     layer_norm::LayerNormGradient,
     layer_norm::LayerNormWeightGradient,
+    linear_cross_entropy::LinearCrossEntropy,
     loss_scaler::LossScaler,
     mask_rows::MaskRows,
     matmul::Matmul,

@@ -250,7 +250,8 @@ impl Replay<'_> {
     fn may_write(&self, at: usize, output: ValueId) -> Result<(), Fault> {
         let access = &self.step.accesses[at];
         let (arena, range) = self.bytes_of(output, &access.bytes)?;
-        let pairs = self.graph[self.step.node].op.rule().in_place();
+        let rule = self.graph[self.step.node].op.rule();
+        let (pairs, rewrites) = (rule.in_place(), rule.rewrites());
         let written = self.step.dispatch.bindings[at].writes;
         for (other_at, other) in self.step.accesses.iter().enumerate() {
             let own = other_at == at;
@@ -268,7 +269,7 @@ impl Replay<'_> {
                         && (own || !p.must)
                 };
                 // A later dispatch of the same node may go on with what an earlier one wrote.
-                let onward = own && input == output;
+                let onward = input == output && (own || rewrites.iter().any(|&o| written == Some(Operand::Output(o))));
                 // Elements of other sizes are not written where they are read.
                 let alike = self.graph[input].ty.dtype == self.graph[output].ty.dtype;
                 let in_place = !writes && other_range == range && (onward || alike && pairs.iter().any(pair));

@@ -56,6 +56,7 @@ pub(super) struct Programs {
 /// What of a plan's thrift is left out, which tells what it brings.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Without {
+    pub(super) chunks: bool,
     pub(super) pieces: bool,
     pub(super) repeats: bool,
 }
@@ -105,6 +106,9 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
 
 /// Has what need not lie in memory as a whole, or all along, made when it is read.
 fn make_again(graph: &mut Graph, target: &Target, without: Without) {
+    if !without.chunks {
+        graph.work_out_logits_in_chunks(target);
+    }
     if !without.pieces {
         graph.work_out_in_pieces(target);
     }

@@ -33,6 +33,7 @@ impl Planned {
     pub fn savings(&self) -> Result<Vec<Saved>, Error> {
         let (plan, training) = (&self.plan, &self.training);
         let replanned = |training: &Training, without| plan_without(training, &plan.target, without);
+        let chunks = replanned(training, Without { chunks: true, ..Without::default() })?;
         let pieces = replanned(training, Without { pieces: true, ..Without::default() })?;
         let repeats = replanned(training, Without { repeats: true, ..Without::default() })?;
         let full = training.clone().storage(Storage::F32);
@@ -41,6 +42,7 @@ impl Planned {
         add("bytes used again", "once nobody needs what lay there", plan.bytes_without(&[Saving::Reuse]));
         add("results in place", "over what they are made from", plan.bytes_without(&[Saving::InPlace]));
         add("views", "bytes of another value, not copies", plan.bytes_without(&[Saving::Views]));
+        add("logits in chunks", "with what is learnt of each, then the next", self.with_device_bytes_of(&chunks.plan));
         add("gradients in pieces", "what a layer hands back, as it is read", self.with_device_bytes_of(&pieces.plan));
         add("made again", "what is cheap, rather than kept", self.with_device_bytes_of(&repeats.plan));
         if training.storage == Storage::F16 {
@@ -60,7 +62,7 @@ impl Planned {
             add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
         }
         let full = Training { segments: None, release_gradients: false, ..full };
-        let bare = replanned(&full, Without { pieces: true, repeats: true })?.plan;
+        let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true })?.plan;
         let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
         add(NONE_OF_THEM, "every value has bytes of its own", bytes);
         Ok(found)
