@@ -182,19 +182,27 @@ fn logits_of_many_classes_are_told_with_how_many_lie_there() {
     let words = |vocabulary, batch| {
         Training::new(Model::new().embedding(8).rnn(8).output(), Task::next_token(vocabulary), batch).window(16)
     };
-    let warning = about(&words(3000, 64), "logits").unwrap();
-    let one = 3000 * 16 * 64 * 4;
+    let chunked = about(&words(3000, 64), "logits").unwrap();
+    assert_eq!(chunked.bytes, 3000 * 256 * 4, "a chunk, over which its gradient lies");
+    assert!(
+        chunked.text.contains("1024 predictions of a micro-step, in chunks of 256: one tensor"),
+        "{}",
+        chunked.text
+    );
+    assert!(!chunked.text.contains("accumulate"), "a chunk would be as large: {}", chunked.text);
+    let warning = about(&words(3000, 30), "logits").unwrap();
+    let one = 3000 * 16 * 30 * 4;
     assert!(warning.bytes >= one && warning.bytes.is_multiple_of(one), "{}", warning.bytes);
     let tensors =
         if warning.bytes == one { "one tensor".to_string() } else { format!("{} tensors", warning.bytes / one) };
-    for word in ["3000 wide", "1024 predictions", &tensors, "`accumulate`"] {
+    for word in ["3000 wide", "480 predictions", &tensors, "`accumulate`"] {
         assert!(warning.text.contains(word), "{word}: {}", warning.text);
     }
     assert_eq!(about(&words(10, 64), "logits"), None);
-    let single = about(&words(3000, 1).window(1024), "logits").unwrap();
+    let single = about(&words(3000, 1).window(480), "logits").unwrap();
     assert!(!single.text.contains("accumulate"), "one row cannot be split: {}", single.text);
     // Half the rows at a time, half of it.
-    assert_eq!(about(&words(3000, 64).accumulate(2), "logits").unwrap().bytes, warning.bytes / 2);
+    assert_eq!(about(&words(3000, 30).accumulate(2), "logits").unwrap().bytes, warning.bytes / 2);
 }
 
 #[test]

@@ -91,13 +91,22 @@ impl Planned {
         let share = self.share(bytes, LOGITS)?;
         let rows = u64::from(self.training.micro_batch()) * u64::from(self.training.window);
         let tensors = if count == 1 { "one tensor".to_string() } else { format!("{count} tensors") };
+        let graph = &self.plan.graph;
+        let first = graph.programs().first();
+        let chunk = first.into_iter().flat_map(|program| &program.nodes).find_map(|node| match &graph[*node].op {
+            Op::LinearCrossEntropy(head) => Some(head.chunk),
+            _ => None,
+        });
+        let chunks = chunk.map_or_else(String::new, |chunk| format!(", in chunks of {chunk}"));
         let less = match self.training.micro_batch() {
             1 => "",
+            // A chunk has no fewer rows for it.
+            _ if chunk.is_some() => "",
             _ => " More micro-steps (`accumulate`) have fewer rows at a time, for the same updates.",
         };
         let text = format!(
-            "The logits are {classes} wide for each of {rows} predictions of a micro-step: {tensors} at the peak, \
-             {share}.{less}"
+            "The logits are {classes} wide for each of {rows} predictions of a micro-step{chunks}: {tensors} at the \
+             peak, {share}.{less}"
         );
         Some(Warning { about: "logits", bytes, text })
     }
