@@ -5,18 +5,22 @@
 //! ```
 use plimsoll::{Device, Error, Model, Optimizer, Sampling, Session, Streams, Task, Text, Training, Unit, Writer};
 
+pub(crate) fn training(vocabulary: u32) -> Training {
+    let model = Model::new().embedding(32).rnn(64).output();
+    Training {
+        optimizer: Optimizer::adamw(5e-3),
+        clip_norm: Some(1.0),
+        report_every: 100,
+        ..Training::new(model, Task::next_token(vocabulary), 8).window(32)
+    }
+}
+
 fn main() -> Result<(), Error> {
     let text = match std::env::args_os().nth(1) {
         Some(path) => Text::read(path.as_ref(), Unit::Char)?,
         None => Text::embedded(Unit::Char)?,
     };
-    let model = Model::new().embedding(32).rnn(64).output();
-    let training = Training {
-        optimizer: Optimizer::adamw(5e-3),
-        clip_norm: Some(1.0),
-        report_every: 100,
-        ..Training::new(model, Task::next_token(text.vocabulary.size()), 8).window(32)
-    };
+    let training = training(text.vocabulary.size());
 
     // What the run will take is known before the device is asked for any of it.
     let device = Device::open()?;

@@ -17,15 +17,16 @@ fn encode(b: &mut Builder, point: ValueId) -> Result<ValueId, LayerError> {
     b.enter("turn").linear(sum, 32, true, Function::Tanh)
 }
 
-fn network() -> Custom {
+pub(crate) fn training() -> Training {
     let fields = [Field::numbers("left", &[2]), Field::numbers("right", &[2]), Field::numbers("targets", &[1])];
-    Custom::new(fields, |b, batch| {
+    let network = Custom::new(fields, |b, batch| {
         let (left, right) = (encode(b, batch.field("left")?)?, encode(b, batch.field("right")?)?);
         let alike = b.enter("alike").multiply(left, right)?;
         let prediction = b.enter("output").linear(alike, 1, true, Function::Identity)?;
         let loss = b.enter("loss").bce_with_logits(prediction, batch.field("targets")?)?;
         Ok(Answer { prediction, loss })
-    })
+    });
+    Training { optimizer: Optimizer::adamw(5e-3), ..Training::custom(network, 64) }
 }
 
 /// A point of the given arm.
@@ -35,7 +36,7 @@ fn point(stream: &mut Stream, arm: u64) -> [f32; 2] {
     [radius * angle.cos(), radius * angle.sin()]
 }
 
-fn pairs(stream: &mut Stream, rows: u32) -> Batch {
+pub(crate) fn pairs(stream: &mut Stream, rows: u32) -> Batch {
     let arms: Vec<[u64; 2]> = (0..rows).map(|_| [stream.below(2), stream.below(2)]).collect();
     let mut side = |i: usize| Data::F32(arms.iter().flat_map(|pair| point(stream, pair[i])).collect());
     let (left, right) = (side(0), side(1));
@@ -44,8 +45,7 @@ fn pairs(stream: &mut Stream, rows: u32) -> Batch {
 }
 
 fn main() -> Result<(), Error> {
-    let training = Training { optimizer: Optimizer::adamw(5e-3), ..Training::custom(network(), 64) };
-    let mut session = Session::new(&training, &Device::open()?)?;
+    let mut session = Session::new(&training(), &Device::open()?)?;
     let mut stream = Stream::new(1, Purpose::Data, 0);
     for _ in 0..1500 {
         for report in session.step(&pairs(&mut stream, 64))?.iter().filter(|r| r.step % 300 == 0) {

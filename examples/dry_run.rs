@@ -5,10 +5,14 @@
 //! ```
 use plimsoll::{Bytes, Error, Model, Target, Task, Training};
 
+pub(crate) fn training() -> Training {
+    let model = Model::new().embedding(128).rnn(512).output();
+    Training::new(model, Task::next_token(100), 32).window(64)
+}
+
 fn main() -> Result<(), Error> {
     let browser = Target::profile("webgpu-default")?;
-    let model = Model::new().embedding(128).rnn(512).output();
-    let training = Training::new(model, Task::next_token(100), 32).window(64);
+    let training = training();
 
     let planned = training.plan(&browser)?;
     let plan = &planned.plan;

@@ -7,7 +7,7 @@ use plimsoll::random::{Purpose, Stream};
 use plimsoll::{Batch, Device, Error, Model, Optimizer, Session, Task, Training};
 
 /// Points of two spirals that wind into each other, (B, 2), and which of the two each lies on, (B).
-fn spirals(stream: &mut Stream, rows: u32) -> Batch {
+pub(crate) fn spirals(stream: &mut Stream, rows: u32) -> Batch {
     let (mut points, mut classes) = (Vec::new(), Vec::new());
     for row in 0..rows {
         let class = row % 2;
@@ -19,13 +19,17 @@ fn spirals(stream: &mut Stream, rows: u32) -> Batch {
     Batch::classes(points, classes)
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn training() -> Training {
     let model = Model::new().linear(32).tanh().linear(32).tanh().output();
-    let training = Training {
+    Training {
         optimizer: Optimizer::adamw(1e-2),
         report_every: 100,
         ..Training::new(model, Task::classification(2, 2), 64).accumulate(4)
-    };
+    }
+}
+
+fn main() -> Result<(), Error> {
+    let training = training();
     let mut session = Session::new(&training, &Device::open()?)?;
     let mut stream = Stream::new(1, Purpose::Data, 0);
     for _ in 0..1000 {

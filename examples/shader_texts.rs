@@ -1,4 +1,5 @@
-//! Writes every shader text there is into a folder, one file each, for another WGSL compiler to look at.
+//! Writes every shader text there is into a folder, one file each, for another WGSL compiler to look at: with
+//! parameters as immediates, and from a buffer of uniforms.
 //!
 //! ```text
 //! cargo run --example shader_texts -- target/shader_texts
@@ -26,6 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let mut add = |shader: &Shader| {
         texts.entry(shader.label()).or_insert_with(|| shader.text());
+        texts.entry(format!("{}_uniforms", shader.label())).or_insert_with(|| shader.text_with_uniforms());
     };
     for target in targets()? {
         for specimen in Op::specimens() {

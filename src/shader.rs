@@ -47,6 +47,10 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "total",
 ];
 
+/// How every kernel declares its parameters, and how where they are no immediates.
+const IMMEDIATES: &str = "var<immediate> p: Params;";
+const UNIFORMS: &str = "@group(1) @binding(0) var<uniform> p: Params;";
+
 /// A compute shader of the `shaders` folder, with the constants its template is written out for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shader {
@@ -88,6 +92,12 @@ impl Shader {
         let enabled: String =
             wants.iter().filter(|(word, _)| kernel.contains(word)).map(|(_, enable)| *enable).collect();
         format!("{enabled}{functions}{kernel}")
+    }
+
+    /// The same for a device that the kernel's parameters cannot be handed to as immediates: it reads them from a
+    /// buffer of uniforms, in a group of its own.
+    pub fn text_with_uniforms(&self) -> String {
+        self.text().replacen(IMMEDIATES, UNIFORMS, 1)
     }
 
     /// Threads and shared memory of one workgroup, read off the text.

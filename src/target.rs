@@ -43,8 +43,23 @@ pub struct Limits {
     pub max_compute_workgroup_size_y: u32,
     /// Bytes that the threads of one workgroup may share.
     pub max_compute_workgroup_storage_size: u32,
-    /// Bytes of parameters a dispatch may carry beside its bindings.
+    /// Bytes of parameters a dispatch may carry beside its bindings; what has more of them reads them from a buffer.
     pub max_immediate_size: u32,
+    /// Bytes of the largest range a kernel can see of a buffer of uniforms (`max_uniform_buffer_binding_size`); left
+    /// out, what WebGPU promises.
+    #[serde(default = "webgpu_uniform_bytes")]
+    pub max_uniform_buffer_binding_size: u64,
+    /// Every such range starts at a multiple of this many bytes; left out, what does everywhere.
+    #[serde(default = "widest_uniform_alignment")]
+    pub min_uniform_buffer_offset_alignment: u32,
+}
+
+fn webgpu_uniform_bytes() -> u64 {
+    64 << 10
+}
+
+fn widest_uniform_alignment() -> u32 {
+    256
 }
 
 /// Which of a device's memories a kind of buffer is put into.
@@ -223,6 +238,12 @@ impl Target {
                 "min_storage_buffer_offset_alignment is {align} and must be a power of two from 4 to 256"
             ));
         }
+        let align = self.limits.min_uniform_buffer_offset_alignment;
+        if !align.is_power_of_two() || align > 256 {
+            return Err(format!(
+                "min_uniform_buffer_offset_alignment is {align} and must be a power of two of at most 256"
+            ));
+        }
         self.buffer_memory.map_or(Ok(()), |memory| memory.check())?;
         let positive = [
             ("max_buffer_size", self.limits.max_buffer_size),
@@ -255,6 +276,11 @@ impl Target {
             (DType::F16, false) => 1,
             (DType::F32 | DType::U32, _) => 0,
         }
+    }
+
+    /// Whether a dispatch with `bytes` of parameters reads them from a buffer of uniforms, as it cannot carry so many.
+    pub fn wants_uniforms(&self, bytes: usize) -> bool {
+        bytes as u64 > u64::from(self.limits.max_immediate_size)
     }
 
     /// Bytes that every binding's offset is a multiple of.
@@ -314,6 +340,9 @@ mod tests {
         let text = serde_json::to_string(&target).unwrap();
         let odd = Target::from_json(&text, "x.json").unwrap_err().to_string();
         assert!(odd.contains("power of two"), "{odd}");
+        let mut target = Target::profile("lavapipe").unwrap();
+        target.limits.min_uniform_buffer_offset_alignment = 512;
+        assert!(target.checked().unwrap_err().contains("min_uniform_buffer_offset_alignment is 512"));
         assert!(Target::from_json("[]", "x.json").unwrap_err().to_string().contains("empty"));
     }
 

@@ -293,6 +293,32 @@ fn a_binding_past_the_end_of_its_arena_is_caught() {
 }
 
 #[test]
+fn parameters_that_a_dispatch_would_not_find_are_caught() {
+    let mut target = Target::profile("lavapipe").unwrap();
+    target.limits.max_immediate_size = 0;
+    let plan = training().plan(&target).unwrap().plan;
+    plan.replay().unwrap();
+    let caught = |change: &dyn Fn(&mut Plan)| {
+        let mut mutant = plan.clone();
+        change(&mut mutant);
+        assert!(matches!(mutant.replay(), Err(Fault::Parameters { .. })), "{:?}", mutant.replay());
+    };
+    let arena = plan.uniforms.arena.unwrap().index();
+    caught(&|plan| plan.uniforms.stride += 16);
+    caught(&|plan| plan.uniforms.stride /= 2);
+    caught(&|plan| plan.arenas[arena].bytes -= 16);
+    caught(&|plan| plan.uniforms.arena = None);
+    // Another dispatch has the same, and now needs others.
+    let params = |step: usize| &plan.schedule.steps[step].dispatch.params;
+    let again = (1..plan.schedule.steps.len()).find(|&step| (0..step).any(|before| params(before) == params(step)));
+    caught(&|plan| plan.schedule.steps[again.unwrap()].dispatch.params[0] ^= 1);
+    let other = Training { window: training().window + 1, ..training() }.plan(&target).unwrap().plan.uniforms;
+    caught(&|plan| plan.uniforms = other.clone());
+    let carried = training().plan(&Target::profile("lavapipe").unwrap()).unwrap().plan.uniforms;
+    caught(&|plan| plan.uniforms = carried.clone());
+}
+
+#[test]
 fn training_steps_are_packed_at_the_lower_bound() {
     for target in Target::shipped().map(|name| Target::profile(name).unwrap()) {
         for (batch, window, accumulate) in [(6, 7, 2), (1, 1, 1), (16, 32, 1), (12, 3, 4)] {

@@ -45,7 +45,8 @@ const CASES: [Case; 9] = [
     ("max_compute_workgroup_size_x", |l| l.max_compute_workgroup_size_x = 128),
     ("max_compute_workgroup_size_y", |l| l.max_compute_workgroup_size_y = 0),
     ("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size = 512),
-    ("max_immediate_size", |l| l.max_immediate_size = 16),
+    // What a dispatch cannot carry it reads from a buffer.
+    ("max_uniform_buffer_binding_size", |l| (l.max_immediate_size, l.max_uniform_buffer_binding_size) = (16, 16)),
 ];
 
 #[test]

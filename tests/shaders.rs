@@ -38,7 +38,10 @@ fn by_shader() -> BTreeMap<String, Vec<Dispatch>> {
 }
 
 fn parse(shader: &Shader) -> (naga::Module, ModuleInfo) {
-    let text = shader.text();
+    parsed(shader, shader.text())
+}
+
+fn parsed(shader: &Shader, text: String) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{}: {}", shader.label(), e.emit_to_string(&text)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::all())
@@ -132,6 +135,41 @@ fn every_shader_validates_and_translates_for_every_backend() {
     }
 }
 
+#[test]
+fn a_device_without_immediates_gets_the_same_kernels_with_their_parameters_in_a_buffer() {
+    let mut seen = 0;
+    for (label, dispatches) in by_shader() {
+        let shader = &dispatches[0].shader;
+        let text = shader.text_with_uniforms();
+        assert!(!text.contains("immediate"), "{label}");
+        let (module, info) = parsed(shader, text);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let uniforms = module.global_variables.iter().filter(|(_, global)| global.space == naga::AddressSpace::Uniform);
+        let uniforms: Vec<_> =
+            uniforms.map(|(_, global)| (global.binding.unwrap(), layouter[global.ty].size)).collect();
+        let [(binding, size)] = uniforms[..] else { panic!("{label}: {uniforms:?}") };
+        assert_eq!((binding.group, binding.binding), (1, 0), "{label}: beside what the dispatch binds");
+        for dispatch in &dispatches {
+            assert_eq!(size as usize, dispatch.params.len(), "{label}: as long as what the host writes");
+        }
+        // Each member where the host writes it, as where it is an immediate.
+        assert_eq!(members(&module), members(&parse(shader).0), "{label}");
+        to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}"));
+        to_metal(&module, &info).unwrap_or_else(|e| panic!("{label}: MSL: {e}"));
+        to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
+        seen += 1;
+    }
+    assert!(seen > 100, "{seen} texts");
+}
+
+/// Where the members of `Params` are.
+fn members(module: &naga::Module) -> Vec<(String, u32)> {
+    let params = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Params")).unwrap().1;
+    let naga::TypeInner::Struct { members, .. } = &params.inner else { panic!("`Params` is a struct") };
+    members.iter().map(|member| (member.name.clone().unwrap(), member.offset)).collect()
+}
+
 fn to_spirv(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
     let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
     let words = spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
@@ -142,8 +180,9 @@ fn to_metal(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
     let mut resources = msl::BindingMap::default();
     for (_, global) in module.global_variables.iter() {
         if let Some(binding) = &global.binding {
-            let target =
-                msl::BindTarget { buffer: Some(binding.binding as u8), mutable: true, ..msl::BindTarget::default() };
+            let slot = if binding.group == 0 { binding.binding as u8 } else { 10 };
+            let mutable = global.space != naga::AddressSpace::Uniform;
+            let target = msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() };
             resources.insert(*binding, target);
         }
     }

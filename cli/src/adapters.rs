@@ -95,7 +95,13 @@ fn block(adapter: &Adapter, taken: bool, probed: Option<&Probed>) -> String {
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension.to_string()),
         ("threads a workgroup", limits.max_compute_invocations_per_workgroup.to_string()),
         ("memory a workgroup", bytes(limits.max_compute_workgroup_storage_size.into())),
-        ("parameters a dispatch", bytes(limits.max_immediate_size.into())),
+        (
+            "parameters a dispatch",
+            match limits.max_immediate_size {
+                0 => "from a buffer".into(),
+                carried => bytes(carried.into()),
+            },
+        ),
     ];
     let rows = left
         .into_iter()

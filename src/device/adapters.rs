@@ -8,7 +8,7 @@ use super::{Device, heaps, trust};
 #[derive(Clone, Debug)]
 pub struct Adapter {
     adapter: wgpu::Adapter,
-    /// Its limits and kind; see also [`Adapter::profile`].
+    /// Its limits and kind; see also [`Adapter::profile`]. It is opened for no more immediates than stand there.
     pub target: Target,
     /// Why it cannot train; `None` if it can.
     pub unfit: Option<String>,
@@ -195,16 +195,10 @@ impl Adapter {
             memory_bytes: memory.bytes,
             memory_left_bytes: memory.left,
             buffer_memory: None,
-            limits: planned_limits(&limits),
+            limits: planned_limits(&limits, features),
         };
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
-        let unfit = if !compute {
-            Some("it runs no compute shaders".to_string())
-        } else if !features.contains(wgpu::Features::IMMEDIATES) {
-            Some("it takes no immediates (push constants), which the kernels need".to_string())
-        } else {
-            None
-        };
+        let unfit = (!compute).then(|| "it runs no compute shaders".to_string());
         Self { adapter, target, unfit }
     }
 
@@ -216,17 +210,16 @@ impl Adapter {
 
     /// Opens the adapter with the limits it has, not WebGPU's defaults.
     pub fn open(&self) -> Result<Device, AdapterError> {
-        let useful = wgpu::Features::IMMEDIATES
-            | wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_F16
-            | wgpu::Features::TIMESTAMP_QUERY;
+        let useful = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
         let mut features = self.adapter.features() & useful;
+        let max_immediate_size = self.target.limits.max_immediate_size;
+        features.set(wgpu::Features::IMMEDIATES, max_immediate_size > 0);
         features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, self.target.cooperative_matrices);
         let description = wgpu::DeviceDescriptor {
             label: Some("plimsoll"),
             required_features: features,
             experimental_features: trust::experiments(features),
-            required_limits: self.adapter.limits(),
+            required_limits: wgpu::Limits { max_immediate_size, ..self.adapter.limits() },
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -268,7 +261,8 @@ fn kind(device_type: wgpu::DeviceType) -> DeviceKind {
     }
 }
 
-fn planned_limits(limits: &wgpu::Limits) -> Limits {
+fn planned_limits(limits: &wgpu::Limits, features: wgpu::Features) -> Limits {
+    let immediates = features.contains(wgpu::Features::IMMEDIATES);
     Limits {
         max_buffer_size: limits.max_buffer_size,
         max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
@@ -279,6 +273,8 @@ fn planned_limits(limits: &wgpu::Limits) -> Limits {
         max_compute_workgroup_size_x: limits.max_compute_workgroup_size_x,
         max_compute_workgroup_size_y: limits.max_compute_workgroup_size_y,
         max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
-        max_immediate_size: limits.max_immediate_size,
+        max_immediate_size: if immediates { limits.max_immediate_size } else { 0 },
+        max_uniform_buffer_binding_size: limits.max_uniform_buffer_binding_size,
+        min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
     }
 }

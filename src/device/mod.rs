@@ -1,6 +1,7 @@
 //! The only place that knows wgpu: finding an adapter, opening it, running plans on it.
 
 mod adapters;
+mod buffers;
 mod heaps;
 mod inspect;
 mod ledger;

@@ -13,6 +13,8 @@ use crate::schedule::Step;
 pub(super) struct Pipelines {
     compiled: Vec<wgpu::ComputePipeline>,
     layouts: HashMap<usize, wgpu::BindGroupLayout>,
+    /// Of parameters that dispatches do not carry, if there are any.
+    uniforms: Option<wgpu::BindGroupLayout>,
     /// For each step, which of `compiled` it runs.
     of_step: Vec<usize>,
 }
@@ -22,6 +24,7 @@ impl Pipelines {
     pub(super) fn new(device: &wgpu::Device, plan: &Plan) -> Self {
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut layouts = HashMap::new();
+        let uniforms = plan.uniforms.arena.map(|_| uniforms_layout(device, plan.uniforms.stride));
         let mut distinct: Vec<&Step> = Vec::new();
         let mut of_step = Vec::new();
         for step in &plan.schedule.steps {
@@ -34,9 +37,12 @@ impl Pipelines {
             of_step.push(index);
         }
         let started = Instant::now();
-        let compiled = in_parallel(&distinct, |step| compile(device, &layouts[&step.accesses.len()], step));
+        let compiled = in_parallel(&distinct, |step| {
+            let of_params = uniforms.as_ref().filter(|_| plan.target.wants_uniforms(step.dispatch.params.len()));
+            compile(device, &layouts[&step.accesses.len()], of_params, step)
+        });
         tracing::info!(kernels = compiled.len(), seconds = started.elapsed().as_secs_f64(), "compiled");
-        Self { compiled, layouts, of_step }
+        Self { compiled, layouts, uniforms, of_step }
     }
 
     /// The pipeline that step `step` runs, and its number.
@@ -48,6 +54,11 @@ impl Pipelines {
     /// The layout of bind groups with `bindings` bindings.
     pub(super) fn layout(&self, bindings: usize) -> &wgpu::BindGroupLayout {
         &self.layouts[&bindings]
+    }
+
+    /// The layout of the group of parameters that dispatches do not carry.
+    pub(super) fn uniforms(&self) -> Option<&wgpu::BindGroupLayout> {
+        self.uniforms.as_ref()
     }
 }
 
@@ -71,15 +82,39 @@ fn bind_group_layout(device: &wgpu::Device, bindings: usize) -> wgpu::BindGroupL
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
 }
 
-fn compile(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, step: &Step) -> wgpu::ComputePipeline {
+/// One range of `stride` bytes, wherever a dispatch says that its own begins.
+fn uniforms_layout(device: &wgpu::Device, stride: u64) -> wgpu::BindGroupLayout {
+    let entry = wgpu::BindGroupLayoutEntry {
+        binding: 0,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Uniform,
+            has_dynamic_offset: true,
+            min_binding_size: wgpu::BufferSize::new(stride),
+        },
+        count: None,
+    };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] })
+}
+
+/// Compiles what `step` runs; it has its parameters by the layout `uniforms`, or carries them.
+fn compile(
+    device: &wgpu::Device,
+    layout: &wgpu::BindGroupLayout,
+    uniforms: Option<&wgpu::BindGroupLayout>,
+    step: &Step,
+) -> wgpu::ComputePipeline {
     let shader = &step.dispatch.shader;
     let label = shader.label();
     let started = Instant::now();
-    let module = trust::module(device, &label, shader.text());
+    let text = if uniforms.is_some() { shader.text_with_uniforms() } else { shader.text() };
+    let module = trust::module(device, &label, text);
+    let groups: Vec<_> = [layout].into_iter().chain(uniforms).map(Some).collect();
+    let carried = if uniforms.is_some() { 0 } else { step.dispatch.params.len() as u64 };
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),
-        bind_group_layouts: &[Some(layout)],
-        immediate_size: crate::ops::clamp(step.dispatch.params.len() as u64),
+        bind_group_layouts: &groups,
+        immediate_size: crate::ops::clamp(carried),
     });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(&label),

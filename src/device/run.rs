@@ -2,6 +2,7 @@
 //! step, and none after it.
 
 use super::Device;
+use super::buffers::{buffer, usage};
 use super::pace::Fill;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
@@ -20,6 +21,8 @@ pub struct DeviceEngine {
     pipelines: Pipelines,
     /// For each step, one bind group, or one for each copy of the slots it binds.
     bind_groups: Vec<Vec<wgpu::BindGroup>>,
+    /// The parameters that dispatches do not carry, of which each binds its own.
+    uniforms: Option<wgpu::BindGroup>,
     /// For each step, which share of a submission it takes; nothing where none is cut.
     shares: Vec<f64>,
     recorded: Vec<Command>,
@@ -58,9 +61,8 @@ impl DeviceEngine {
             given += bytes;
             Ok::<_, EngineError>(made)
         };
-        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let arenas =
-            plan.arenas.iter().map(|a| make(a.bytes, storage, a.role.name())).collect::<Result<Vec<_>, _>>()?;
+            plan.arenas.iter().map(|a| make(a.bytes, usage(a.role), a.role.name())).collect::<Result<Vec<_>, _>>()?;
         let writing = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let reading = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let Staging { upload_bytes, readback_bytes } = plan.staging;
@@ -79,6 +81,7 @@ impl DeviceEngine {
             readback,
             pipelines,
             bind_groups: Vec::new(),
+            uniforms: None,
             shares,
             recorded: Vec::new(),
             arrived: Vec::new(),
@@ -90,6 +93,13 @@ impl DeviceEngine {
         };
         device.ledger.take(engine.own);
         engine.bind_groups = (0..engine.plan.schedule.steps.len()).map(|step| engine.bind(step)).collect();
+        engine.uniforms = engine.bind_uniforms();
+        let content = |engine: &Self, piece| engine.plan.uniforms.content(&engine.plan.schedule, piece);
+        let mut piece = 0;
+        while let Some((place, bytes)) = content(&engine, piece) {
+            engine.send(place, &bytes)?;
+            piece += 1;
+        }
         device.trouble.check()?;
         Ok(engine)
     }
@@ -125,6 +135,14 @@ impl DeviceEngine {
             layout: self.pipelines.layout(entries.len()),
             entries: &entries,
         })
+    }
+
+    fn bind_uniforms(&self) -> Option<wgpu::BindGroup> {
+        let (arena, layout) = (self.plan.uniforms.arena?, self.pipelines.uniforms()?);
+        let (buffer, size) = (&self.arenas[arena.index()], wgpu::BufferSize::new(self.plan.uniforms.stride));
+        let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size });
+        let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
+        Some(self.device.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries }))
     }
 
     /// The device that the plan lies on.
@@ -172,7 +190,10 @@ impl DeviceEngine {
         let dispatch = &self.plan.schedule.steps[step].dispatch;
         let groups = &self.bind_groups[step];
         pass.set_bind_group(0, &groups[(copy as usize).min(groups.len() - 1)], &[]);
-        if !dispatch.params.is_empty() {
+        if let Some(offset) = self.plan.uniforms.offset(step) {
+            let offset = u32::try_from(offset).expect("the plan's check has refused a buffer so large");
+            pass.set_bind_group(1, self.uniforms.as_ref(), &[offset]);
+        } else if !dispatch.params.is_empty() {
             pass.set_immediates(0, &dispatch.params);
         }
         let [x, y, z] = dispatch.groups;
@@ -244,6 +265,24 @@ impl DeviceEngine {
         Ok(bytes)
     }
 
+    /// Writes `bytes` from the start of `place` on, by way of the upload buffers.
+    fn send(&mut self, mut place: Place, bytes: &[u8]) -> Result<(), EngineError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.upload.room() == 0 {
+                self.submit()?;
+            }
+            let room = usize::try_from(self.upload.room()).expect("a staging buffer fits in memory");
+            let (piece, after) = rest.split_at(rest.len().min(room));
+            let from = self.upload.put(&self.device, piece)?;
+            let to = Place { bytes: piece.len() as u64, ..place };
+            self.recorded.push(Command::Upload { from, to });
+            place.offset += piece.len() as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// Everything that was read so far goes to `arrived`.
     fn collect_all(&mut self) -> Result<(), EngineError> {
         self.submit()?;
@@ -261,22 +300,8 @@ impl Engine for DeviceEngine {
     }
 
     fn upload(&mut self, slot: SlotId, copy: u32, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
-        let mut place = self.plan.slot(slot, copy);
-        place.offset += offset;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if self.upload.room() == 0 {
-                self.submit()?;
-            }
-            let room = usize::try_from(self.upload.room()).expect("a staging buffer fits in memory");
-            let (piece, after) = rest.split_at(rest.len().min(room));
-            let from = self.upload.put(&self.device, piece)?;
-            let to = Place { bytes: piece.len() as u64, ..place };
-            self.recorded.push(Command::Upload { from, to });
-            place.offset += piece.len() as u64;
-            rest = after;
-        }
-        Ok(())
+        let place = self.plan.slot(slot, copy);
+        self.send(Place { offset: place.offset + offset, ..place }, bytes)
     }
 
     fn run(&mut self, program: usize, copy: u32) -> Result<(), EngineError> {
@@ -345,34 +370,5 @@ impl Drop for DeviceEngine {
         // On a lost device there is nothing to wait for, and nobody to tell.
         let _ = self.device.device.poll(wgpu::PollType::wait_indefinitely());
         self.device.ledger.give_back(self.own);
-    }
-}
-
-/// Creates a buffer, or says that the device has no room for it.
-fn buffer(
-    device: &Device,
-    bytes: u64,
-    given: u64,
-    usage: wgpu::BufferUsages,
-    what: &'static str,
-) -> Result<wgpu::Buffer, EngineError> {
-    if device.refusing.refuses(bytes) {
-        let reason = "a test has it refuse this".into();
-        return Err(EngineError::OutOfMemory { bytes, what, given, reason });
-    }
-    let memory = device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validity = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(what),
-        size: bytes,
-        usage,
-        mapped_at_creation: false,
-    });
-    let invalid = pollster::block_on(validity.pop());
-    let refused = pollster::block_on(memory.pop());
-    tracing::debug!(bytes, what, refused = refused.is_some() || invalid.is_some(), "asked for memory");
-    match refused.or(invalid) {
-        Some(error) => Err(EngineError::OutOfMemory { bytes, what, given, reason: error.to_string() }),
-        None => Ok(buffer),
     }
 }

@@ -105,6 +105,8 @@ fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
 fn buffers(plan: &Plan, found: &mut Vec<Violation>) {
     let limit = plan.target.limits.max_buffer_size;
     for (index, arena) in plan.arenas.iter().enumerate() {
+        // Where in them a range begins is told in 32 bits.
+        let limit = if arena.role == Role::Uniforms { limit.min(u32::MAX.into()) } else { limit };
         hold(found, device("max_buffer_size", arena.bytes, limit, plan.largest_of(index), true));
     }
     for (bytes, what) in
@@ -120,8 +122,10 @@ fn bindings(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
     let count = step.accesses.len() as u64;
     let allowed = u64::from(limits.max_storage_buffers_per_shader_stage);
     hold(found, device("max_storage_buffers_per_shader_stage", count, allowed, layer(), false));
-    let immediates = step.dispatch.params.len() as u64;
-    hold(found, device("max_immediate_size", immediates, u64::from(limits.max_immediate_size), layer(), true));
+    if plan.target.wants_uniforms(step.dispatch.params.len()) {
+        let (needed, allowed) = (plan.uniforms.stride, limits.max_uniform_buffer_binding_size);
+        hold(found, device("max_uniform_buffer_binding_size", needed, allowed, layer(), true));
+    }
     for access in &step.accesses {
         let bound = access.bound_bytes();
         if bound > limits.max_storage_buffer_binding_size {

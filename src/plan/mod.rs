@@ -14,6 +14,7 @@ pub mod reserved;
 mod thin;
 mod thrift;
 mod time;
+mod uniforms;
 
 use crate::graph::{Graph, Role};
 use crate::ids::{ArenaId, SlotId, ValueId};
@@ -27,6 +28,7 @@ pub use picture::Rectangle;
 use replay::{Fault, replay};
 pub use thrift::Saving;
 pub use time::Rates;
+pub use uniforms::Uniforms;
 
 /// One device buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,8 @@ pub struct Plan {
     pub tenants: Vec<Placed>,
     /// The host's buffers.
     pub staging: Staging,
+    /// Where parameters lie that dispatches do not carry.
+    pub uniforms: Uniforms,
     /// The greatest sum of tenants alive at once, and the first step where it occurs.
     pub tenants_bound: (u64, u32),
 }
@@ -165,7 +169,9 @@ impl Plan {
     pub fn new(graph: Graph, target: &Target, staging: Staging) -> Self {
         let schedule = schedule(&graph, target);
         let tenants = tenants(&graph, &schedule);
-        let layout = layout::lay_out(&graph, &tenants, target);
+        let mut layout = layout::lay_out(&graph, &tenants, target);
+        let mut uniforms = Uniforms::new(&schedule, target);
+        uniforms.lie_in(&mut layout.arenas);
         Self {
             graph,
             target: target.clone(),
@@ -175,6 +181,7 @@ impl Plan {
             values: layout.values,
             tenants: layout.tenants,
             staging,
+            uniforms,
             tenants_bound: layout.tenants_bound,
         }
     }
@@ -201,13 +208,14 @@ impl Plan {
         kept.chain([self.staging.bytes(), self.tenants_bound.0]).fold(0, u64::saturating_add)
     }
 
-    /// Bytes by role, in the order of [`Role::ALL`].
+    /// Bytes by role, in the order of [`Role::ALL`]; uniforms only where there are any.
     pub fn roles(&self) -> Vec<(Role, u64)> {
         let of = |role| {
             let arenas = self.arenas.iter().filter(|a| a.role == role).map(|a| a.bytes);
             arenas.fold(0, u64::saturating_add)
         };
-        Role::ALL.map(|role| (role, if role == Role::Staging { self.staging.bytes() } else { of(role) })).to_vec()
+        let all = Role::ALL.map(|role| (role, if role == Role::Staging { self.staging.bytes() } else { of(role) }));
+        all.into_iter().filter(|(role, bytes)| *role != Role::Uniforms || *bytes > 0).collect()
     }
 
     /// Whether the plan exceeds no limit of the device it was made for, nor `memory` in bytes. No device is asked.
@@ -222,6 +230,7 @@ impl Plan {
 
     /// Doubts the plan; see [`replay()`]. Done before any device memory is asked for.
     pub fn replay(&self) -> Result<(), Fault> {
+        replay::parameters(self)?;
         let layout = replay::Layout {
             arenas: &self.arenas,
             slots: &self.slots,

@@ -1,9 +1,9 @@
 //! What a plan will take, before any place is looked for: the many that a search goes through need no more.
 
-use super::Staging;
 use super::layout::{alignment, kept_bytes};
 use super::lifetime::tenants;
 use super::place::{Interval, lower_bound};
+use super::{Staging, Uniforms};
 use crate::graph::Graph;
 use crate::schedule::{Schedule, schedule};
 use crate::target::Target;
@@ -13,7 +13,7 @@ use crate::target::Target;
 pub struct Outline {
     /// What would run.
     pub schedule: Schedule,
-    /// Bytes of all slots.
+    /// Bytes of all slots, and of parameters that dispatches do not carry.
     pub kept_bytes: u64,
     /// The greatest sum of tenants alive at once: no placement takes less.
     pub tenants_bytes: u64,
@@ -27,7 +27,8 @@ impl Outline {
         let schedule = schedule(graph, target);
         let intervals: Vec<Interval> = tenants(graph, &schedule).iter().map(|t| t.interval).collect();
         let tenants_bytes = lower_bound(&intervals, alignment(target)).0;
-        Self { schedule, kept_bytes: kept_bytes(graph, target), tenants_bytes, staging }
+        let kept_bytes = kept_bytes(graph, target).saturating_add(Uniforms::new(&schedule, target).bytes());
+        Self { schedule, kept_bytes, tenants_bytes, staging }
     }
 
     /// The fewest bytes that [`Plan::with_staging_within`](super::Plan::with_staging_within) could bring the plan to.
@@ -46,15 +47,18 @@ mod tests {
 
     #[test]
     fn an_outline_knows_what_its_plan_takes() {
-        let target = Target::profile("webgpu-default").unwrap();
-        let model = Model::new().embedding(16).lstm(24).output();
-        let planned = Training::new(model, Task::next_token(30), 60).window(40).plan(&target).unwrap();
-        let Plan { graph, staging, .. } = planned.plan.clone();
-        let outline = Outline::new(&graph, &target, staging);
-        let all = outline.kept_bytes + outline.tenants_bytes + outline.staging.bytes();
-        assert_eq!(all, planned.plan.lower_bound_bytes());
-        assert!(outline.least_bytes() < all);
-        let least = planned.plan.with_staging_within(outline.least_bytes());
-        assert_eq!(least.planned_bytes(), outline.least_bytes());
+        for max_immediate_size in [128, 0] {
+            let mut target = Target::profile("webgpu-default").unwrap();
+            target.limits.max_immediate_size = max_immediate_size;
+            let model = Model::new().embedding(16).lstm(24).output();
+            let planned = Training::new(model, Task::next_token(30), 60).window(40).plan(&target).unwrap();
+            let Plan { graph, staging, .. } = planned.plan.clone();
+            let outline = Outline::new(&graph, &target, staging);
+            let all = outline.kept_bytes + outline.tenants_bytes + outline.staging.bytes();
+            assert_eq!(all, planned.plan.lower_bound_bytes());
+            assert!(outline.least_bytes() < all);
+            let least = planned.plan.with_staging_within(outline.least_bytes());
+            assert_eq!(least.planned_bytes(), outline.least_bytes());
+        }
     }
 }

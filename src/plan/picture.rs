@@ -28,6 +28,7 @@ fn colour(role: Role) -> &'static str {
         Role::Input => "#e69f00",
         Role::Result => "#222222",
         Role::Staging => "#999999",
+        Role::Uniforms => "#cc79a7",
     }
 }
 
@@ -46,7 +47,7 @@ pub struct Rectangle {
 
 /// Whether what is written on that colour is dark.
 fn is_light(role: Role) -> bool {
-    matches!(role, Role::Activation | Role::Input | Role::Staging)
+    matches!(role, Role::Activation | Role::Input | Role::Staging | Role::Uniforms)
 }
 
 /// A load line so many times as high as the plan is drawn; a higher one is told in words.
@@ -155,6 +156,11 @@ impl Plan {
             bases.insert(index, base);
             base += arena.bytes;
         }
+        if let Some(arena) = self.uniforms.arena {
+            let (base, bytes) = (bases[&arena.index()], self.uniforms.bytes());
+            let name = format!("parameters of dispatches, {}", Bytes(bytes));
+            out.push(throughout(base..base + bytes, Role::Uniforms, name));
+        }
         for id in self.graph.slot_ids() {
             let (slot, place) = (&self.graph[id], &self.slots[id.index()]);
             let base = bases[&place.place.arena.index()];
@@ -255,9 +261,12 @@ impl Plan {
     }
 
     fn draw_legend(&self, out: &mut String) {
-        for (i, (role, bytes)) in self.roles().into_iter().enumerate() {
-            #[allow(clippy::cast_precision_loss, reason = "there are eight roles")]
-            let (x, y) = (LEFT + 216.0 * (i % 4) as f64, HEIGHT - 28.0 + 16.0 * (i / 4) as f64);
+        let roles = self.roles();
+        let columns = roles.len().div_ceil(2);
+        for (i, (role, bytes)) in roles.into_iter().enumerate() {
+            #[allow(clippy::cast_precision_loss, reason = "there are nine roles")]
+            let (x, y) =
+                (LEFT + 864.0 / columns as f64 * (i % columns) as f64, HEIGHT - 28.0 + 16.0 * (i / columns) as f64);
             let _ = writeln!(
                 out,
                 "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"10\" height=\"10\" fill=\"{}\"/>\

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Arena, Place, SlotPlace};
+use super::{Arena, Place, Plan, SlotPlace};
 use crate::graph::Graph;
 use crate::ids::{ArenaId, SlotId, ValueId};
 use crate::ops::{InPlace, Operand};
@@ -83,6 +83,14 @@ pub enum Fault {
         /// What it holds.
         found: String,
     },
+    /// A dispatch that cannot carry its parameters would find others where it looks for them, or nothing.
+    #[error("step {step} ({shader}) reads parameters that are not its own")]
+    Parameters {
+        /// The step that reads.
+        step: usize,
+        /// Its shader.
+        shader: &'static str,
+    },
     /// Two slots share bytes, or one ends outside its arena.
     #[error("slot {slot} is not alone in its bytes")]
     Crowded {
@@ -129,6 +137,32 @@ pub fn replay(graph: &Graph, schedule: &Schedule, layout: Layout) -> Result<(), 
             Replay { graph, layout, now, step }.run(&mut memory)?;
         }
         slots_kept(graph, layout, program.name, &memory)?;
+    }
+    Ok(())
+}
+
+/// Fails at the first dispatch that would not find its own parameters, by what will be written.
+pub(super) fn parameters(plan: &Plan) -> Result<(), Fault> {
+    let (uniforms, align) = (&plan.uniforms, u64::from(plan.target.limits.min_uniform_buffer_offset_alignment));
+    let room = uniforms.arena.map_or(0, |arena| plan.arenas[arena.index()].bytes);
+    let mut memory = Vec::new();
+    for (place, bytes) in (0..).map_while(|piece| uniforms.content(&plan.schedule, piece)) {
+        let is_next = uniforms.arena == Some(place.arena) && place.offset == memory.len() as u64;
+        memory.extend(bytes.into_iter().filter(|_| is_next));
+    }
+    for (step, Step { dispatch, .. }) in plan.schedule.steps.iter().enumerate() {
+        let params = &dispatch.params;
+        let holds = match uniforms.offset(step) {
+            None => !plan.target.wants_uniforms(params.len()),
+            Some(offset) => {
+                let found = usize::try_from(offset).ok().and_then(|from| memory.get(from..)?.get(..params.len()));
+                let is_seen = params.len() as u64 <= uniforms.stride && offset.saturating_add(uniforms.stride) <= room;
+                is_seen && offset.is_multiple_of(align) && found == Some(params)
+            }
+        };
+        if !holds {
+            return Err(Fault::Parameters { step, shader: dispatch.shader.name });
+        }
     }
     Ok(())
 }

@@ -66,6 +66,12 @@ impl Plan {
         }));
         let name = "upload and readback rings (staging)".to_string();
         all.push(PeakTenant { name, role: Role::Staging, bytes: self.staging.bytes() });
+        let name = "parameters of dispatches (uniforms)".to_string();
+        all.extend(self.uniforms.arena.map(|_| PeakTenant {
+            name,
+            role: Role::Uniforms,
+            bytes: self.uniforms.bytes(),
+        }));
         all.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         all
     }

@@ -156,7 +156,8 @@ fn roles(report: &PlanReport) -> String {
             Cell::Bar(share, format!("{:.1} %", 100.0 * share)),
         ]
     };
-    table(&["role", ">bytes", "share of the plan"], Role::ALL.iter().enumerate().map(row))
+    let shown = Role::ALL.iter().enumerate().filter(|(_, role)| report.roles.contains_key(role));
+    table(&["role", ">bytes", "share of the plan"], shown.map(row))
 }
 
 fn layers(report: &PlanReport) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::graph::Role;
 use crate::plan::{Plan, Staging};
 use crate::target::{BufferMemory, MemoryKind};
 
@@ -61,12 +62,19 @@ impl Blocks {
 
     /// Takes the buffers of `plan`, in the order in which an engine makes them.
     pub fn take(&mut self, plan: &Plan) -> Taken {
-        let BufferMemory { device, upload, readback, align, .. } = self.memory;
+        let BufferMemory { device, upload, readback, align, size_align, .. } = self.memory;
+        let BufferMemory { uniform_align, uniform_size_align, .. } = self.memory;
         let Staging { upload_bytes, readback_bytes } = plan.staging;
         let rings = [(upload, upload_bytes), (readback, readback_bytes)];
-        let arenas = plan.arenas.iter().map(|arena| (device, arena.bytes));
-        let staging = rings.into_iter().flat_map(|ring| (0..Staging::RING).map(move |_| ring));
-        Taken(arenas.chain(staging).map(|(kind, bytes)| self.buffer(kind, bytes, align)).collect())
+        let arenas = plan.arenas.iter().map(|arena| match arena.role {
+            Role::Uniforms => (device, arena.bytes, uniform_align, uniform_size_align),
+            _ => (device, arena.bytes, align, size_align),
+        });
+        let staging = rings
+            .into_iter()
+            .flat_map(|(kind, bytes)| (0..Staging::RING).map(move |_| (kind, bytes, align, size_align)));
+        let all = arenas.chain(staging);
+        Taken(all.map(|(kind, bytes, align, size_align)| self.buffer_of(kind, bytes, align, size_align)).collect())
     }
 
     /// Gives back what a plan has taken, in the same order.
@@ -294,6 +302,25 @@ mod tests {
         let mut blocks = Blocks::of_fresh_device(ALIKE);
         let _taken = [u64::MAX, u64::MAX - 3, 0].map(|bytes| blocks.take_on_device(bytes));
         assert_eq!(blocks.reserved_bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn a_plans_uniforms_are_placed_as_uniforms_are() {
+        let mut target = crate::target::Target::profile("lavapipe").unwrap();
+        target.limits.max_immediate_size = 0;
+        let model = crate::nn::Model::new().linear(3).output();
+        let training = crate::training::Training::new(model, crate::nn::Task::regression(2, 1), 4);
+        let plan = training.plan(&target).unwrap().plan;
+        let allocated = |uniform_align, uniform_size_align| {
+            let memory = BufferMemory { align: 4, uniform_align, uniform_size_align, ..APART };
+            let (fresh, mut blocks) = (Blocks::of_fresh_device(memory), Blocks::of_fresh_device(memory));
+            let _taken = blocks.take(&plan);
+            blocks.allocated_bytes() - fresh.allocated_bytes()
+        };
+        assert_eq!(allocated(4, 4), plan.planned_bytes());
+        let rounded = plan.uniforms.bytes().next_multiple_of(4096);
+        assert_eq!(allocated(4, 4096), plan.planned_bytes() - plan.uniforms.bytes() + rounded);
+        assert!(allocated(1 << 16, 4) > plan.planned_bytes(), "padding in front of it");
     }
 
     #[test]

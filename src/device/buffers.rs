@@ -1,0 +1,44 @@
+//! Buffers of plans: what they are used for, and how they are asked for.
+
+use super::Device;
+use crate::engine::EngineError;
+use crate::graph::Role;
+
+/// How a plan's buffer for `role` is used.
+pub(super) fn usage(role: Role) -> wgpu::BufferUsages {
+    let bound = match role {
+        // What the host only writes; drivers place such buffers in a way of their own.
+        Role::Uniforms => wgpu::BufferUsages::UNIFORM,
+        _ => wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+    };
+    bound | wgpu::BufferUsages::COPY_DST
+}
+
+/// Creates a buffer, or says that the device has no room for it.
+pub(super) fn buffer(
+    device: &Device,
+    bytes: u64,
+    given: u64,
+    usage: wgpu::BufferUsages,
+    what: &'static str,
+) -> Result<wgpu::Buffer, EngineError> {
+    if device.refusing.refuses(bytes) {
+        let reason = "a test has it refuse this".into();
+        return Err(EngineError::OutOfMemory { bytes, what, given, reason });
+    }
+    let memory = device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validity = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(what),
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    });
+    let invalid = pollster::block_on(validity.pop());
+    let refused = pollster::block_on(memory.pop());
+    tracing::debug!(bytes, what, refused = refused.is_some() || invalid.is_some(), "asked for memory");
+    match refused.or(invalid) {
+        Some(error) => Err(EngineError::OutOfMemory { bytes, what, given, reason: error.to_string() }),
+        None => Ok(buffer),
+    }
+}
