@@ -13,7 +13,9 @@
 mod early;
 mod emit;
 mod pieces;
+mod recompute;
 mod repeat;
+mod role;
 mod sharing;
 
 use std::collections::{HashMap, HashSet};
@@ -23,57 +25,8 @@ use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
 use crate::tensor::{DType, TensorType};
 
+pub use role::Role;
 pub use sharing::Base;
-
-/// What memory is for; the budget is told apart by these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Weights and biases, kept from step to step.
-    Parameter,
-    /// The gradients of the parameters, summed over the micro-steps of a step.
-    Gradient,
-    /// What the optimizer remembers: momentum, moments.
-    OptimizerState,
-    /// Anything a node makes on the way.
-    Activation,
-    /// Recurrent state carried from window to window.
-    CarriedState,
-    /// A batch and the step's scalars, supplied before each step.
-    Input,
-    /// What is left for the host to read: loss, gradient norm, logits.
-    Result,
-    /// Buffers through which the host writes and reads.
-    Staging,
-}
-
-impl Role {
-    /// Every role, in the order reports list them.
-    pub const ALL: [Role; 8] = [
-        Role::Parameter,
-        Role::Gradient,
-        Role::OptimizerState,
-        Role::Activation,
-        Role::CarriedState,
-        Role::Input,
-        Role::Result,
-        Role::Staging,
-    ];
-
-    /// What reports call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Parameter => "parameters",
-            Role::Gradient => "gradients",
-            Role::OptimizerState => "optimizer state",
-            Role::Activation => "activations",
-            Role::CarriedState => "carried state",
-            Role::Input => "inputs",
-            Role::Result => "results",
-            Role::Staging => "staging",
-        }
-    }
-}
 
 /// Memory that keeps its content between programs.
 #[derive(Clone, Debug)]
@@ -189,6 +142,8 @@ pub struct Graph {
     read: HashSet<ValueId>,
     /// What it has last stored in each place.
     stored: HashMap<Home, ValueId>,
+    /// Values that are made again, each with what it is once more.
+    repeated: Vec<(ValueId, ValueId)>,
 }
 
 impl Graph {
