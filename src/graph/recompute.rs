@@ -203,7 +203,7 @@ impl Blocks {
             if read > room {
                 break;
             }
-            passed -= open.remove(&(end - 1)).unwrap_or(0);
+            passed = passed.saturating_sub(open.remove(&(end - 1)).unwrap_or(0));
             for &(last, bytes) in self.made[end - 1].iter().filter(|(last, _)| *last >= end) {
                 passed = passed.saturating_add(bytes);
                 let of_last = open.entry(last).or_default();
