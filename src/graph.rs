@@ -16,6 +16,7 @@ mod early;
 mod emit;
 mod pieces;
 mod program;
+mod recompute;
 mod repeat;
 mod role;
 mod sharing;
@@ -120,6 +121,8 @@ pub struct Graph {
     read: HashSet<ValueId>,
     /// What it has last stored in each place.
     stored: HashMap<Home, ValueId>,
+    /// Values that are made again, each with what it is once more.
+    repeated: Vec<(ValueId, ValueId)>,
 }
 
 impl Graph {

@@ -39,6 +39,8 @@ pub fn narrow(graph: &mut Graph, slots: impl Fn(&Graph, SlotId) -> bool) {
             classes.tie(value, base.value);
         }
     }
+    // What is made again has the numbers that it had.
+    graph.repeated().iter().for_each(|&(again, first)| classes.tie(again, first));
     let nodes: Vec<NodeId> = graph.programs().iter().flat_map(|p| p.nodes.iter().copied()).collect();
     nodes.into_iter().for_each(|node| classes.hear(graph, node));
     let narrowed: Vec<ValueId> = graph.value_ids().filter(|&v| classes.may(v)).collect();

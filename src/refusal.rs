@@ -21,6 +21,8 @@ pub struct Alternative {
     pub segment: Option<u32>,
     /// States between segments that are kept; none where all are.
     pub segment_states: Option<u32>,
+    /// Blocks in which activations are recomputed, at most; none where all are kept.
+    pub recompute: Option<u32>,
     /// Whether gradients are released as soon as the optimizer has used them.
     pub release_gradients: bool,
     /// Whether what lies between dispatches is in halves.

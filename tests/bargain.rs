@@ -23,6 +23,8 @@ fn runs() -> Vec<(&'static str, Training)> {
     let text = Training::new(text, Task::next_token(40), 12).window(24);
     let perceptron = Model::new().linear(256).relu().linear(256).relu().output();
     let perceptron = Training::new(perceptron, Task::classification(64, 10), 48);
+    let deep = (0..8).fold(Model::new(), |model, _| model.linear(64).relu()).output();
+    let deep = Training::new(deep, Task::regression(64, 10), 360);
     let both = Recurrent { bidirectional: true, ..Recurrent::new(Cell::Gru, 24) };
     let both = Training::new(Model::new().recurrent(both).output(), Task::regression(3, 2).each_step(), 10).window(20);
     vec![
@@ -31,6 +33,7 @@ fn runs() -> Vec<(&'static str, Training)> {
         ("text without clipping", text),
         ("perceptron", perceptron),
         ("both ways", both),
+        ("deep", deep),
     ]
 }
 
@@ -65,6 +68,7 @@ fn more_memory_never_gives_a_slower_plan_and_less_never_a_larger_one() {
         let (bytes, _) = before.unwrap();
         assert_eq!(bytes, whole, "{name}: with enough memory the run is as described");
         assert!(ways.len() >= 3, "{name}: only {} ways", ways.len());
+        assert!(name != "deep" || ways.iter().any(|way| way.recompute.is_some()), "{name}: {ways:?}");
     }
 }
 
@@ -95,6 +99,7 @@ fn a_bargain_makes_the_same_updates() {
         let (rows, time) = (batch as usize, window as usize);
         let made = |kind: u32| match name {
             "perceptron" => Batch::classes(noise(rows * 64, kind), (0..batch).map(|i| (i + kind) % 10).collect()),
+            "deep" => Batch::numbers(noise(rows * 64, kind), noise(rows * 10, kind + 9)),
             "both ways" => Batch::numbers(noise(rows * time * 3, kind), noise(rows * time * 2, kind + 9)),
             _ => {
                 let ids = |from: u32| (from..from + batch * window).map(|i| i * i % 40).collect();

@@ -68,6 +68,8 @@ fn networks() -> Vec<Training> {
     all.push(lstm.segments(Segments::of(4)));
     let deep = Model::new().embedding(6).lstm(8).layer_norm().dropout(0.1).gru(8).output();
     all.push(Training::new(deep, Task::next_token(10), 4).window(16).accumulate(2).storage(Storage::F16));
+    let stack = (0..6).fold(Model::new(), |model, _| model.linear(32).curve(Curve::Silu)).output();
+    all.push(Training::new(stack, Task::regression(7, 2), 64).recompute(3));
     all
 }
 

@@ -154,12 +154,12 @@ fn every_case_trains_on_the_device_as_in_pytorch() {
     all_hold("device", |case| Session::start(case.plan(device.target()), &device).unwrap());
 }
 
-/// Windows in segments of two timesteps and of all but one, gradients released where they can be, and the smallest way
-/// of all: each learns what PyTorch learns.
+/// Windows in segments of two timesteps and of all but one, networks recomputed in blocks, gradients released where
+/// they can be, and the smallest way of all: each learns what PyTorch learns.
 #[test]
 fn every_case_trains_in_other_ways_as_in_pytorch() {
     let target = Target::profile("webgpu-default").unwrap();
-    let (mut cut, mut released) = (0, 0);
+    let (mut cut, mut again, mut released) = (0, 0, 0);
     let mut others = |case: &Case| -> Vec<Training> {
         let training = case.training();
         let window = training.window;
@@ -170,8 +170,10 @@ fn every_case_trains_in_other_ways_as_in_pytorch() {
         let early = Training { release_gradients: true, ..training.clone() };
         let early = Some(early).filter(|early| early.keeps_gradients().is_none());
         released += usize::from(early.is_some());
+        let blocks = Some(training.clone().recompute(3)).filter(|t| t.plan(&target).is_ok());
+        again += usize::from(blocks.is_some());
         let smallest = training.front(&target, &Rates::assumed()).unwrap().pop().unwrap();
-        ways.into_iter().chain(early).chain([training.in_way(smallest.way)]).collect()
+        ways.into_iter().chain(early).chain(blocks).chain([training.in_way(smallest.way)]).collect()
     };
     let mut complaints = Vec::new();
     for case in cases() {
@@ -182,7 +184,8 @@ fn every_case_trains_in_other_ways_as_in_pytorch() {
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    assert!(cut > 25 && released > 40, "{cut} in segments, {released} with gradients released");
+    println!("{cut} in segments, {again} recomputed, {released} with gradients released");
+    assert!(cut > 25 && again > 25 && released > 40);
 }
 
 /// How far halves may take a run from PyTorch's in full, in 20 updates: each number that is kept has 11 bits.

@@ -226,6 +226,14 @@ impl Case {
         self.plan_with(target, |graph| narrow(graph, |graph, slot| graph[slot].role == Role::Result))
     }
 
+    /// The same in at most so many `blocks`, all but the last made again on the way back.
+    fn recomputed(&self, blocks: u32) -> Self {
+        let mut graph = self.graph.clone();
+        graph.recompute(0..self.forward.len(), blocks);
+        let (given, forward, gradients) = (self.given.clone(), self.forward.clone(), self.gradients.clone());
+        Self { graph, given, forward, loss: self.loss, gradients, kept: self.kept.clone() }
+    }
+
     fn plan_with(&self, target: &Target, change: impl Fn(&mut Graph)) -> Plan {
         let mut graph = self.graph.clone();
         graph.protect();
@@ -303,6 +311,31 @@ proptest! {
             }
         }
     }
+}
+
+/// What is made again is what it was: as values of one program with less in memory, in full and in halves.
+#[test]
+fn what_is_recomputed_on_the_way_back_is_the_same_to_the_bit() {
+    let mut runner = TestRunner::deterministic();
+    let mut again = 0;
+    for round in 0..512 {
+        let choices = choices().new_tree(&mut runner).unwrap().current();
+        let case = case(&choices, SHAPES[round % 3]);
+        let recomputed = case.recomputed(2 + (round % 4) as u32);
+        again += usize::from(recomputed.graph.current_nodes().len() > case.graph.current_nodes().len());
+        let target = &targets()[round % 2];
+        for halves in [false, true] {
+            let plan = |case: &Case| if halves { case.plan_in_halves(target) } else { case.plan(target) };
+            let plans = [plan(&case), plan(&recomputed)];
+            plans[1].replay().unwrap();
+            let [wanted, found] = plans.map(|plan| case.outcome(&mut Host::new(plan)));
+            for ((wanted, _), (found, nodes)) in wanted.iter().zip(&found) {
+                assert_eq!(found, wanted, "{choices:?}");
+                assert_eq!(found, nodes, "{choices:?}");
+            }
+        }
+    }
+    assert!(again > 128, "something is made again in {again} of 512");
 }
 
 #[test]

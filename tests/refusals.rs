@@ -162,7 +162,8 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
     let (mut batches, mut windows, mut same, mut halves) = (0, 0, Vec::new(), 0);
     for a in &refusal.alternatives {
         let segments = a.segment.map(|timesteps| Segments { timesteps, states: a.segment_states });
-        let way = Way { accumulate: a.accumulate, segments, release_gradients: a.release_gradients };
+        let way =
+            Way { accumulate: a.accumulate, segments, recompute: a.recompute, release_gradients: a.release_gradients };
         if way != training.way() && (a.batch, a.window, a.halves) == (training.batch, training.window, false) {
             let planned = training.in_way(way).plan(target).unwrap();
             assert!(planned.fits() && planned.plan.planned_bytes() == a.planned_bytes, "{a:?}");
@@ -308,9 +309,14 @@ fn pasted(config: &Config, lines: &[String]) -> Config {
 fn every_line_of_a_refusal_plans_to_what_it_says() {
     let target = target(|_| ());
     let file = |train: &str, budget: &str| {
-        let layers = "[[layer]]\ntype = \"embedding\"\nsize = 8\n[[layer]]\ntype = \"gru\"\nhidden_size = 24\n\
-                      [[layer]]\ntype = \"linear\"\n";
-        let text = format!("{layers}[train]\nbatch = 12\nwindow = 20\n{train}\n[budget]\nbargain = false\n{budget}");
+        let embedding = "[[layer]]\ntype = \"embedding\"\nsize = 8\n";
+        let rest = "[[layer]]\ntype = \"gru\"\nhidden_size = 24\n[[layer]]\ntype = \"linear\"\n";
+        // What is deep enough to be recomputed in blocks.
+        let hidden = "[[layer]]\ntype = \"linear\"\nout_features = 40\n".repeat(6);
+        let hidden = if budget.starts_with("recompute") { hidden } else { String::new() };
+        let text = format!(
+            "{embedding}{hidden}{rest}[train]\nbatch = 12\nwindow = 20\n{train}\n[budget]\nbargain = false\n{budget}"
+        );
         Config::from_toml(&text, "run.toml").unwrap()
     };
     let mut seen = std::collections::BTreeSet::new();
@@ -320,6 +326,7 @@ fn every_line_of_a_refusal_plans_to_what_it_says() {
         file("", "release_gradients = true"),
         file("clip_norm = 1.0", "segment = 10\nsegment_states = 0"),
         file("storage = \"f16\"", ""),
+        file("", "recompute = 2"),
     ] {
         let run = |config: &Config, memory: u64| {
             let (inputs, targets) = (Inputs::Tokens { vocabulary: 40 }, Targets::Classes(40));
@@ -338,6 +345,7 @@ fn every_line_of_a_refusal_plans_to_what_it_says() {
             }
         }
     }
-    let all = ["accumulate", "batch", "release_gradients", "segment", "segment_states", "storage", "window"];
+    let all =
+        ["accumulate", "batch", "recompute", "release_gradients", "segment", "segment_states", "storage", "window"];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);
 }

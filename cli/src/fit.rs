@@ -105,6 +105,7 @@ fn save(config: &Config, way: Way, file: &Path) -> Result<(), Error> {
     config.train.accumulate = way.accumulate;
     config.budget.segment = way.segments.map(|s| s.timesteps);
     config.budget.segment_states = way.segments.and_then(|s| s.states);
+    config.budget.recompute = way.recompute;
     config.budget.release_gradients = way.release_gradients;
     write_atomically(file, config.to_toml().as_bytes())?;
     Ok(())
@@ -141,7 +142,7 @@ fn outputs(run: &Run) -> u32 {
 fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
     let base = fit.described.or_else(|| fit.front.first().copied()).map_or(1.0, |offer| offer.seconds);
     let row = |offer: &Offer| {
-        let Way { accumulate, segments, release_gradients } = offer.way;
+        let Way { accumulate, segments, recompute, release_gradients } = offer.way;
         let dash = || "-".to_string();
         let mark = match (fit.chosen == Some(*offer), fit.described == Some(*offer)) {
             (true, true) => "as described; fits",
@@ -156,12 +157,14 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
             accumulate.to_string(),
             segments.map_or_else(dash, |s| s.timesteps.to_string()),
             segments.map_or_else(dash, |s| s.states.map_or_else(|| "all".into(), |n| n.to_string())),
+            recompute.map_or_else(dash, |n| n.to_string()),
             if release_gradients { "true".into() } else { dash() },
             mark.to_string(),
         ]
     };
     let title = format!(">{title}");
-    let titles = [&title, ">a step", ">", ">accumulate", ">segment", ">segment_states", ">release_gradients", ""];
+    let titles =
+        [&title, ">a step", ">", ">accumulate", ">segment", ">segment_states", ">recompute", ">release_gradients", ""];
     draw(&titles, worthwhile(offers, fit).iter().map(row))
 }
 

@@ -117,13 +117,17 @@ pub(crate) fn about(run: &Run, report: &PlanReport) -> Vec<(&'static str, String
     let PlanReport { batch, window, accumulate, .. } = report;
     let micro = if *accumulate == 1 { String::new() } else { format!(" in {accumulate} micro-steps") };
     let time = if *window == 1 { String::new() } else { format!(" x window {window}") };
+    let again = report.recompute.map_or_else(String::new, |n| format!(", activations recomputed in {n} blocks"));
     let released = if report.release_gradients { ", each gradient released once it is used" } else { "" };
     let (kind, data) = data(run, report.vocabulary);
     let layers = shortened(&model(&run.config, report.outputs), MOST_OF_A_MODEL);
     let rows = [
         Some(("model", format!("{layers}; {} parameters", grouped(report.parameters)))),
         Some((kind, data)),
-        Some(("step", format!("batch {batch}{time}{}{micro}{released}, {}", segments(report), optimizer(&run.config)))),
+        Some((
+            "step",
+            format!("batch {batch}{time}{}{micro}{again}{released}, {}", segments(report), optimizer(&run.config)),
+        )),
         bargain(report).map(|is| ("bargain", is)),
         Some(("disk", disk(run, report.disk.as_ref()))),
         Some(("host", report.host.as_ref().map_or_else(|| "not told".into(), host))),

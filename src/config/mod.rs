@@ -56,6 +56,8 @@ pub struct BudgetConfig {
     pub segment: Option<u32>,
     /// States between segments that are kept at once; `None`: all of them.
     pub segment_states: Option<u32>,
+    /// Blocks in which activations are recomputed on the way back, at most; `None`: all are kept.
+    pub recompute: Option<u32>,
     /// Whether a gradient is released as soon as the optimizer has used it.
     pub release_gradients: bool,
     /// Whether a run that does not fit is made smaller by what changes no update.
@@ -65,7 +67,14 @@ pub struct BudgetConfig {
 impl BudgetConfig {
     /// What a file without `[budget]` says.
     pub(crate) fn left_out() -> Self {
-        Self { memory: None, segment: None, segment_states: None, release_gradients: false, bargain: true }
+        Self {
+            memory: None,
+            segment: None,
+            segment_states: None,
+            recompute: None,
+            release_gradients: false,
+            bargain: true,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ impl Config {
             + &optional("memory", memory, "what the device offers")
             + &optional("segment", self.budget.segment, "a whole window is kept for the way back")
             + &optional("segment_states", self.budget.segment_states, "all states between segments are kept")
+            + &optional("recompute", self.budget.recompute, "all activations are kept for the way back")
             + &entry("release_gradients", self.budget.release_gradients)
             + &entry("bargain", self.budget.bargain)
     }

@@ -123,7 +123,9 @@ impl Plan {
         });
         // It may be bound as a part of what it shows, so it is the base that tells which input it is.
         let input = node.site.inputs.iter().position(|i| self.schedule.base(*i).value == value);
-        let why = input.map_or("", |i| node.op.rule().need(i));
+        let again = self.graph.repeated().iter().any(|(again, _)| node.site.outputs.contains(again));
+        let need = |i| if again { "activations that are recomputed from it" } else { node.op.rule().need(i) };
+        let why = input.map_or("", need);
         Reader { op: node.op.rule().name(), layer: node.label.clone(), parameter, why, dispatch }
     }
 }

@@ -47,6 +47,8 @@ pub struct PlanReport {
     pub segment: Option<u32>,
     /// States between segments that are kept; none where all are.
     pub segment_states: Option<u32>,
+    /// Blocks in which activations are recomputed, at most; none where all are kept.
+    pub recompute: Option<u32>,
     /// Whether gradients are released as soon as the optimizer has used them.
     pub release_gradients: bool,
     /// What the run was turned into, where it did not fit as described.
@@ -163,6 +165,7 @@ impl PlanReport {
             accumulate: training.accumulate,
             segment: training.segments.map(|s| s.timesteps),
             segment_states: training.segments.and_then(|s| s.states),
+            recompute: training.recompute,
             release_gradients: training.release_gradients,
             bargain: planned.bargain,
             vocabulary: training.network.task().map_or(0, Task::vocabulary),

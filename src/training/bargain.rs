@@ -1,7 +1,7 @@
 //! Memory for time: the same updates made in other ways, of which the fastest that fits is taken.
 //!
-//! A batch in more micro-steps, a window in segments, gradients released one by one: each makes the updates that
-//! were described, up to the order of sums, in less memory. All of them are written and outlined, not estimated; a
+//! A batch in more micro-steps, a window in segments, activations recomputed in blocks, gradients released one by one:
+//! each makes the updates that were described, up to the order of sums, in less memory. All of them are written and outlined, not estimated; a
 //! plan is made of the fastest that may fit. The list and its order depend on the run and on the kind of device
 //! alone, never on the budget, so that more memory never gives a slower plan, and less never a larger one.
 
@@ -99,7 +99,9 @@ impl Training {
     pub fn offers(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
         self.check()?;
         let first = outline(self, target)?;
-        let ways = self.within_reason(self.ways(), first.schedule.steps.len() as u64);
+        let dispatches = first.schedule.steps.len() as u64;
+        let learnt = first.schedule.steps_of("first").len() as u64;
+        let ways = self.within_reason(self.ways(&self.numbers_of_blocks(learnt)), dispatches);
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(ways.len().max(1));
         let offer = |way: &Way| {
             // One that the run refuses is no way to make it.
@@ -114,7 +116,7 @@ impl Training {
             parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
         });
         offers.push(Offer::of(self.way(), &first, rates));
-        let key = |way: &Way| (way.accumulate, way.segments, way.release_gradients);
+        let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
             seconds.then(a.bytes.cmp(&b.bytes)).then_with(|| key(&a.way).cmp(&key(&b.way)))
@@ -149,7 +151,9 @@ impl Training {
         let written = |way: &Way| {
             // A window forward and back is three forward; the second micro-step is written too.
             let forward = self.in_way(*way).timesteps_forward();
-            let of_one = dispatches.saturating_mul(forward.saturating_add(2 * u64::from(self.window))) / (3 * own);
+            let again = if way.recompute.is_some() { u64::from(self.window) } else { 0 };
+            let all = forward.saturating_add(again).saturating_add(2 * u64::from(self.window));
+            let of_one = dispatches.saturating_mul(all) / (3 * own);
             of_one.saturating_mul(if way.accumulate > 1 { 2 } else { 1 })
         };
         let mut ways: Vec<(u64, Way)> = ways.into_iter().map(|way| (written(&way), way)).collect();
@@ -160,8 +164,9 @@ impl Training {
         ways.into_iter().map(|(_, way)| way).skip(every / 2).step_by(every).collect()
     }
 
-    /// The ways to make its updates, but for its own: rows are split and windows cut at least as finely as it says.
-    fn ways(&self) -> Vec<Way> {
+    /// The ways to make its updates, but for its own: rows are split, and windows and networks cut, at least as finely
+    /// as it says. Activations are recomputed in these numbers of `blocks`, and in windows as described.
+    fn ways(&self, blocks: &[u32]) -> Vec<Way> {
         let own = self.way();
         let mut ways = Vec::new();
         let splits: Vec<u32> =
@@ -170,8 +175,11 @@ impl Training {
         let every = splits.len().div_ceil(MOST_SPLITS);
         let fewest = splits.iter().copied().rev().step_by(every).chain(splits.first().copied());
         for accumulate in fewest {
-            for segments in self.cuts(accumulate == own.accumulate) {
-                let kept = Way { accumulate, segments, release_gradients: false };
+            let cuts = self.cuts(accumulate == own.accumulate);
+            let cuts = cuts.into_iter().map(|segments| Way { accumulate, segments, release_gradients: false, ..own });
+            let finer = blocks.iter().filter(|n| own.recompute.is_none_or(|own| **n > own));
+            let finer = finer.map(|&n| Way { accumulate, recompute: Some(n), release_gradients: false, ..own });
+            for kept in cuts.chain(finer) {
                 ways.push(kept);
                 let released = Way { release_gradients: true, ..kept };
                 ways.extend(self.in_way(released).keeps_gradients().is_none().then_some(released));

@@ -111,7 +111,8 @@ impl Writer<'_> {
         let mut states: Vec<Option<Vec<ValueId>>> = vec![None; spans.len() + 1];
         // The gradients of the states that the segment behind begins with.
         let mut behind: Vec<Option<ValueId>> = Vec::new();
-        let mut summed = Summed { of: sums, loss: None, gradients: vec![None; self.builder.parameters().len()] };
+        let mut summed =
+            Summed { of: sums, loss: None, gradients: vec![None; self.builder.parameters().len()], blocks: 1 };
         let scaler = slots.scaler.filter(|_| self.training.scaling().is_some());
         let graph = &mut self.builder.graph;
         let scale = scaler.map(|slot| graph.content(slot, 0, TensorType::f32(&[1]), "loss scaler"));
@@ -136,6 +137,7 @@ impl Writer<'_> {
                 }
             }
         }
+        self.training.check_blocks(summed.blocks)?;
         Ok(Learnt { loss: summed.loss.expect("a window ends with its targets"), gradients: summed.gradients })
     }
 
@@ -158,6 +160,7 @@ impl Writer<'_> {
             .collect();
         let wanted: Vec<ValueId> = used.iter().map(|(_, v)| *v).chain(before.iter().copied()).collect();
         let graph = &mut self.builder.graph;
+        let forward = first..graph.current_nodes().len();
         graph.turn_back();
         if let Some(Answer { loss, .. }) = answer {
             let one = Fill { value: 1.0, shape: graph[loss].ty.shape.clone() };
@@ -193,6 +196,9 @@ impl Writer<'_> {
             let add = summed.of.add || summed.loss.is_some();
             summed.loss = Some(add_up(graph, loss, (summed.of.loss, 0), add, false));
         }
+        if let Some(blocks) = self.training.recompute {
+            summed.blocks = summed.blocks.max(graph.recompute(forward, blocks));
+        }
         of_states
     }
 }
@@ -203,6 +209,8 @@ struct Summed<'a> {
     loss: Option<ValueId>,
     /// By parameter.
     gradients: Vec<Option<ValueId>>,
+    /// Blocks that its network was cut into.
+    blocks: usize,
 }
 
 /// Stores `value` in a place of a slot, or adds it to what is there; apart, if it is needed elsewhere as it is.

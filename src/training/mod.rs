@@ -17,6 +17,7 @@ mod profile;
 mod programs;
 mod pytorch;
 pub mod rate;
+mod recompute;
 mod refuse;
 mod release;
 mod reports;
@@ -81,6 +82,11 @@ pub struct Training {
     /// How a window is worked out in segments, so that less of it is in memory at once; `None`: as a whole. The
     /// update is the same up to rounding.
     pub segments: Option<Segments>,
+    /// Blocks that the network is cut into, at most, the first of which are worked out again on the way back, so that
+    /// of their activations only what passes from block to block is kept; `None`: all that the way back needs is
+    /// kept. As `torch.utils.checkpoint.checkpoint_sequential` does, but for where it is cut: where least memory is
+    /// needed. At least 2. The update is the same, to the bit.
+    pub recompute: Option<u32>,
     /// Whether each gradient is released as soon as the optimizer has used it, so that no more of them are in memory
     /// at once than the way back makes. The update is the same, to the bit. Where [`Training::keeps_gradients`] says
     /// why not, it cannot be. After a step with a gradient that is not finite, parameters behind it have changed.
@@ -143,6 +149,7 @@ impl Training {
             lengths: false,
             accumulate: 1,
             segments: None,
+            recompute: None,
             release_gradients: false,
             storage: Storage::default(),
             parameter_storage: Storage::default(),
@@ -176,6 +183,11 @@ impl Training {
     /// The same with windows worked out in `segments`.
     pub fn segments(self, segments: Segments) -> Self {
         Self { segments: Some(segments), ..self }
+    }
+
+    /// The same with the network worked out again on the way back in at most so many `blocks`.
+    pub fn recompute(self, blocks: u32) -> Self {
+        Self { recompute: Some(blocks), ..self }
     }
 
     /// Plans the run for `target`, with no device. Whether it fits is asked by
@@ -258,6 +270,7 @@ impl Training {
             }
         }
         self.check_segments()?;
+        self.check_recompute()?;
         self.check_release()?;
         self.check_storage()?;
         self.check_groups()?;

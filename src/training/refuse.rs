@@ -75,7 +75,7 @@ impl Planned {
     }
 
     /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
-    /// segments and by releasing gradients alone.
+    /// segments, by recomputing and by releasing gradients alone.
     fn same_updates(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         if !self.is_too_large() {
@@ -85,10 +85,11 @@ impl Planned {
         let own = training.way();
         let allowed = training.allowed(target);
         let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
-        let kinds: [fn(Way, Way) -> bool; 4] = [
+        let kinds: [fn(Way, Way) -> bool; 5] = [
             |_, _| true,
             |way, own| way == Way { accumulate: way.accumulate, ..own },
             |way, own| way == Way { segments: way.segments, ..own },
+            |way, own| way == Way { recompute: way.recompute, ..own },
             |way, own| way == Way { release_gradients: true, ..own },
         ];
         let mut found: Vec<(Offer, Planned)> = Vec::new();
@@ -125,7 +126,8 @@ impl Planned {
     }
 
     fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
-        let Training { batch, window, accumulate, segments, release_gradients, storage, .. } = planned.training;
+        let Training { batch, window, accumulate, segments, recompute, release_gradients, storage, .. } =
+            planned.training;
         let rates = Rates::assumed();
         let seconds = |planned: &Planned| planned.plan.seconds(planned.training.accumulate, &rates);
         Alternative {
@@ -134,6 +136,7 @@ impl Planned {
             accumulate,
             segment: segments.map(|s| s.timesteps),
             segment_states: segments.and_then(|s| s.states),
+            recompute,
             release_gradients,
             halves: storage == Storage::F16,
             planned_bytes: planned.plan.planned_bytes(),

@@ -57,11 +57,19 @@ impl Planned {
                 self.with_device_bytes_of(&whole.plan),
             );
         }
+        if training.recompute.is_some() {
+            let kept = replanned(&Training { recompute: None, ..training.clone() }, Without::default())?;
+            add(
+                "recomputed activations",
+                "block by block on the way back, not kept",
+                self.with_device_bytes_of(&kept.plan),
+            );
+        }
         if training.release_gradients {
             let kept = replanned(&Training { release_gradients: false, ..training.clone() }, Without::default())?;
             add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
         }
-        let full = Training { segments: None, release_gradients: false, ..full };
+        let full = Training { segments: None, recompute: None, release_gradients: false, ..full };
         let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true })?.plan;
         let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
         add(NONE_OF_THEM, "every value has bytes of its own", bytes);

@@ -11,6 +11,8 @@ pub struct Way {
     pub accumulate: u32,
     /// How a window is worked out in segments, if it is.
     pub segments: Option<Segments>,
+    /// Blocks in which the network is worked out again on the way back, at most, if it is.
+    pub recompute: Option<u32>,
     /// Whether gradients are released as soon as they are used.
     pub release_gradients: bool,
 }
@@ -25,6 +27,9 @@ impl Way {
         if let Some(Segments { timesteps, states }) = self.segments {
             let states = states.map_or_else(|| "all states".into(), |n| format!("{n} states"));
             all.push(format!("segments of {timesteps} timesteps, {states} between them kept"));
+        }
+        if let Some(blocks) = self.recompute {
+            all.push(format!("activations recomputed in {blocks} blocks"));
         }
         if self.release_gradients {
             all.push("each gradient released once it is used".into());
@@ -41,6 +46,11 @@ impl Way {
         if let Some(Segments { timesteps, .. }) = self.segments.filter(|_| self.segments != other.segments) {
             all.push(format!("windows in segments of {timesteps} timesteps, made again on the way back"));
         }
+        match self.recompute.filter(|_| self.recompute != other.recompute) {
+            Some(blocks) => all.push(format!("activations recomputed on the way back, in {blocks} blocks")),
+            None if other.recompute.is_some() => all.push("activations kept for the way back".to_string()),
+            None => {}
+        }
         match (self.release_gradients, other.release_gradients) {
             (true, false) => all.push("each gradient released once it is used".to_string()),
             (false, true) => all.push("gradients kept until all are there".to_string()),
@@ -53,14 +63,14 @@ impl Way {
 impl Training {
     /// The way it is described.
     pub fn way(&self) -> Way {
-        let Self { accumulate, segments, release_gradients, .. } = *self;
-        Way { accumulate, segments, release_gradients }
+        let Self { accumulate, segments, recompute, release_gradients, .. } = *self;
+        Way { accumulate, segments, recompute, release_gradients }
     }
 
     /// The same run in another way.
     pub fn in_way(&self, way: Way) -> Self {
-        let Way { accumulate, segments, release_gradients } = way;
-        Self { accumulate, segments, release_gradients, ..self.clone() }
+        let Way { accumulate, segments, recompute, release_gradients } = way;
+        Self { accumulate, segments, recompute, release_gradients, ..self.clone() }
     }
 
     /// What sets it apart from the run as `described`, as lines of a run file: tables, and the keys below each.
@@ -87,6 +97,7 @@ impl Training {
         let budget = [
             changed("segment", of(now, timesteps), of(was, timesteps)),
             changed("segment_states", of(now, states), of(was, states)),
+            changed("recompute", self.recompute.and_then(number), described.recompute.and_then(number)),
             changed("release_gradients", released(self), released(described)),
         ];
         let table = |head: &str, keys: Vec<String>| {

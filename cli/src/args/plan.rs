@@ -82,8 +82,8 @@ pub(crate) struct DiffArgs {
 
 /// Shows what memory buys in time: every way known to make a run's updates, and the fastest that fits.
 ///
-/// A batch in micro-steps, a window in segments whose middle is made again on the way back, gradients released one by
-/// one: all make the same updates, up to the order of sums. Each is planned; shown are those of which none is both
+/// A batch in micro-steps, a window in segments whose middle is made again on the way back, activations recomputed in
+/// blocks of layers, gradients released one by one: all make the same updates, up to the order of sums. Each is planned; shown are those of which none is both
 /// faster and smaller than another. Needs no GPU and no driver.
 #[derive(Args)]
 #[command(after_help = SHORT, after_long_help = format!("\

@@ -124,6 +124,7 @@ fn budget<'t>(top: &Section<'t>, notes: &mut Notes<'t>) -> BudgetConfig {
         memory: budget.value("memory").and_then(|value| size(value, notes)),
         segment: budget.count("segment", notes),
         segment_states: segment_states.and_then(|states| u32::try_from(states).ok()),
+        recompute: budget.integer("recompute", 2..=LARGEST, notes).and_then(|blocks| u32::try_from(blocks).ok()),
         release_gradients: budget.boolean("release_gradients", notes).unwrap_or(default.release_gradients),
         bargain: budget.boolean("bargain", notes).unwrap_or(default.bargain),
     }

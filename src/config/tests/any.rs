@@ -66,6 +66,7 @@ impl Any {
             memory: self.maybe(|any| Bytes((1 + any.pick(999)) << any.pick(50))),
             segment: self.maybe(Self::count),
             segment_states: None,
+            recompute: self.maybe(Self::count).filter(|blocks| *blocks > 1),
             release_gradients: self.flag(),
             bargain: self.flag(),
         };
