@@ -57,6 +57,8 @@ fn cases() -> Vec<(&'static str, Training)> {
     let plain = || Loss::CrossEntropy { label_smoothing: 0.0, class_weights: Vec::new() };
     let lstm = language_model(Cell::Lstm, 64, 16);
     let tied = Model::new().embedding(16).recurrent(Recurrent::new(Cell::Gru, 16)).tied_output("embedding");
+    let deep = Model::new().linear(12).tanh().linear(20).relu().linear(16).tanh().linear(12).tanh().output();
+    let halves = sessions::with_model(&classifier(1024, plain()), deep.clone()).recompute(3);
     let sgd = Training { optimizer: Optimizer::sgd(0.1, 0.9), ..classifier(1024, plain()) };
     vec![
         ("lstm", lstm.clone()),
@@ -71,6 +73,8 @@ fn cases() -> Vec<(&'static str, Training)> {
         ("parameters in halves", lstm.storage(Storage::F16).parameter_storage(Storage::F16)),
         ("without time", classifier(1024, plain())),
         ("smoothed and weighted", classifier(900, smooth)),
+        ("recomputed", sessions::with_model(&classifier(1024, plain()), deep).recompute(2)),
+        ("recomputed in halves", halves.storage(Storage::F16).parameter_storage(Storage::F16)),
         ("released", Training { release_gradients: true, ..sgd }),
     ]
 }
