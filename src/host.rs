@@ -4,6 +4,8 @@
 //! that frees too early turns into NaN here, and into a plausible number nowhere. An oracle for
 //! tests, not a backend.
 
+use std::collections::HashMap;
+
 use crate::engine::{Engine, EngineError, Held, Look};
 use crate::ids::{SlotId, ValueId};
 use crate::ops::Lowering;
@@ -21,6 +23,8 @@ pub struct Host {
     read: Vec<Vec<u8>>,
     /// For each step, the tenants whose content is not needed after it.
     dying: Vec<Vec<usize>>,
+    /// The step that makes each value.
+    born: HashMap<ValueId, u32>,
 }
 
 impl Host {
@@ -40,7 +44,8 @@ impl Host {
                 dying[last as usize - 1].push(i);
             }
         }
-        Self { plan, arenas, read: Vec::new(), dying }
+        let born = spans.into_iter().map(|(value, steps)| (value, steps.start)).collect();
+        Self { plan, arenas, read: Vec::new(), dying, born }
     }
 
     fn bytes(&self, place: Place) -> &[u8] {
@@ -70,7 +75,10 @@ impl Host {
             target: &self.plan.target,
         };
         let outputs = node.op.rule().reference(&inputs, &at);
-        for (&value, numbers) in site.outputs.iter().zip(outputs) {
+        let mut made: Vec<(ValueId, Vec<f64>)> = site.outputs.iter().copied().zip(outputs).collect();
+        // What is made late may lie where something made early has died.
+        made.sort_by_key(|(value, _)| self.born.get(value).copied());
+        for (value, numbers) in made {
             let Some(place) = self.plan.value(value, copy) else { continue };
             let encoded = encode(&numbers, &self.plan.graph[value].ty);
             self.bytes_mut(place).copy_from_slice(&encoded);

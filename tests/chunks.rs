@@ -4,11 +4,11 @@
 mod sessions;
 
 use plimsoll::graph::Role;
-use plimsoll::nn::{Cell, Loss, Model, Recurrent, Task};
-use plimsoll::ops::Op;
+use plimsoll::nn::{Answer, Cell, Custom, Field, Loss, Model, Recurrent, Task};
+use plimsoll::ops::{Function, Op};
 use plimsoll::plan::Plan;
 use plimsoll::target::Target;
-use plimsoll::training::{Batch, Optimizer, Segments, Session, Storage, Training};
+use plimsoll::training::{Batch, Data, Optimizer, Segments, Session, Storage, Training};
 
 use sessions::{device, noise, parameters, planned, run};
 
@@ -62,10 +62,7 @@ fn cases() -> Vec<(&'static str, Training)> {
     let sgd = Training { optimizer: Optimizer::sgd(0.1, 0.9), ..classifier(1024, plain()) };
     vec![
         ("lstm", lstm.clone()),
-        (
-            "elman, clipped",
-            Training { clip_norm: Some(0.5), ..language_model(Cell::Rnn(plimsoll::ops::Function::Tanh), 64, 13) },
-        ),
+        ("elman, clipped", Training { clip_norm: Some(0.5), ..language_model(Cell::Rnn(Function::Tanh), 64, 13) }),
         ("in micro-steps", Training { accumulate: 2, ..language_model(Cell::Gru, 128, 16) }),
         ("in segments", Training { segments: Some(Segments::of(12)), ..language_model(Cell::Lstm, 64, 24) }),
         ("tied", sessions::with_model(&lstm, tied)),
@@ -154,7 +151,7 @@ fn logits_that_are_few_or_asked_for_are_made_as_a_whole() {
     let plain = || Loss::CrossEntropy { label_smoothing: 0.0, class_weights: Vec::new() };
     let narrow = Model::new().linear(60).output();
     let few = [
-        ("few rows", classifier(511, plain())),
+        ("few rows", classifier(256, plain())),
         ("as wide as what they are made of", sessions::with_model(&classifier(1024, plain()), narrow)),
     ];
     for (name, training) in few {
@@ -166,4 +163,69 @@ fn logits_that_are_few_or_asked_for_are_made_as_a_whole() {
 
 fn webgpu() -> Target {
     Target::profile("webgpu-default").unwrap()
+}
+
+/// Else the largest batch that fits could not be searched for.
+#[test]
+fn more_rows_never_take_less() {
+    let planned_bytes = |rows| {
+        let model = Model::new().linear(8).tanh().output();
+        let training = Training::new(model, Task::classification(4, 1000), rows);
+        training.plan(&webgpu()).unwrap().plan.planned_bytes()
+    };
+    let mut last = (0, 0);
+    for rows in (1..250).step_by(31).chain(250..262).chain((262..2600).step_by(17)).chain([4096, 4097]) {
+        let bytes = planned_bytes(rows);
+        assert!(bytes >= last.1, "{rows} rows take {bytes} B, and {} took {}", last.0, last.1);
+        last = (rows, bytes);
+    }
+}
+
+/// What is made in chunks does not count where a network is cut.
+#[test]
+fn a_stack_in_front_of_many_classes_is_cut_like_any_other() {
+    let stack = (0..16).fold(Model::new(), |model, _| model.linear(64).tanh()).output();
+    let activations = |blocks: Option<u32>| {
+        let training =
+            Training { recompute: blocks, ..Training::new(stack.clone(), Task::classification(64, 2000), 2000) };
+        let plan = planned(&training).plan;
+        plan.roles().into_iter().find(|(role, _)| *role == Role::Activation).unwrap().1
+    };
+    let [kept, two, four] = [None, Some(2), Some(4)].map(activations);
+    println!("{kept}, {two} and {four} B");
+    assert!(two < kept * 4 / 5 && four < two * 9 / 10, "{kept}, {two} and {four} B");
+}
+
+/// Losses that lie nowhere but where other things have died, on the host as on the device.
+#[test]
+fn two_heads_of_a_network_written_by_hand_add_up() {
+    let device = device();
+    let custom = Custom::new([Field::numbers("x", &[6]), Field::ids("targets", CLASSES)], |b, batch| {
+        let h = b.enter("hidden").linear(batch.field("x")?, 8, true, Function::Tanh)?;
+        let mut losses = Vec::new();
+        let mut prediction = h;
+        for head in ["one", "two"] {
+            prediction = b.enter(head).linear(h, CLASSES, true, Function::Identity)?;
+            losses.push(b.enter("loss").cross_entropy(prediction, batch.field("targets")?)?);
+        }
+        let loss = b.add(&losses)?;
+        Ok(Answer { prediction, loss })
+    });
+    let training = Training { report_every: 1, ..Training::custom(custom, 600) };
+    let whole = training.plan(&coarse(device.target())).unwrap();
+    let planned = training.plan(device.target()).unwrap();
+    assert_eq!(chunked(&planned.plan), ["first", "evaluate"]);
+    let ids = |from: u32| (from..from + 600).map(|i| (i * i + i / 7) % CLASSES).collect();
+    let batch = |i| Batch::named([("x", Data::F32(noise(3600, i))), ("targets", Data::U32(ids(i)))]);
+    let batches: Vec<Batch> = (0..4).map(batch).collect();
+    let learnt = |mut session: Session| {
+        let losses: Vec<f32> = run(&mut session, &batches).iter().map(|report| report.loss).collect();
+        (losses, session.evaluate([batch(9)]).unwrap().mean().unwrap())
+    };
+    let wanted = learnt(Session::start(whole, &device).unwrap());
+    for found in [learnt(Session::on_host(planned.clone()).unwrap()), learnt(Session::start(planned, &device).unwrap())]
+    {
+        sessions::close("losses", &found.0, &wanted.0, 1e-5);
+        assert!((found.1 - wanted.1).abs() < 1e-5 * wanted.1, "{} and {} held out", found.1, wanted.1);
+    }
 }

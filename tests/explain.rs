@@ -192,19 +192,21 @@ fn logits_of_many_classes_are_told_with_how_many_lie_there() {
         chunked.text
     );
     assert!(!chunked.text.contains("accumulate"), "a chunk would be as large: {}", chunked.text);
-    let warning = about(&words(3000, 30), "logits").unwrap();
-    let one = 3000 * 16 * 30 * 4;
+    let many = about(&words(3000, 1000), "logits").unwrap();
+    assert!(many.text.contains("in chunks of 2048") && many.text.contains("accumulate"), "{}", many.text);
+    let warning = about(&words(3000, 16), "logits").unwrap();
+    let one = 3000 * 16 * 16 * 4;
     assert!(warning.bytes >= one && warning.bytes.is_multiple_of(one), "{}", warning.bytes);
     let tensors =
         if warning.bytes == one { "one tensor".to_string() } else { format!("{} tensors", warning.bytes / one) };
-    for word in ["3000 wide", "480 predictions", &tensors, "`accumulate`"] {
+    for word in ["3000 wide", "256 predictions", &tensors, "`accumulate`"] {
         assert!(warning.text.contains(word), "{word}: {}", warning.text);
     }
     assert_eq!(about(&words(10, 64), "logits"), None);
-    let single = about(&words(3000, 1).window(480), "logits").unwrap();
+    let single = about(&words(3000, 1).window(256), "logits").unwrap();
     assert!(!single.text.contains("accumulate"), "one row cannot be split: {}", single.text);
     // Half the rows at a time, half of it.
-    assert_eq!(about(&words(3000, 30).accumulate(2), "logits").unwrap().bytes, warning.bytes / 2);
+    assert_eq!(about(&words(3000, 16).accumulate(2), "logits").unwrap().bytes, warning.bytes / 2);
 }
 
 #[test]
@@ -254,4 +256,14 @@ fn a_plan_tells_whether_it_fits_its_peak_and_its_timeline_without_a_device() {
     let alive = timeline.iter().filter(|r| r.role == Role::Activation && r.steps.contains(&now));
     assert_eq!(alive.map(|r| r.bytes.end - r.bytes.start).sum::<u64>(), peak.activation_bytes);
     assert!(timeline.iter().all(|r| r.bytes.end <= bytes && r.steps.end <= plan.schedule.steps.len()));
+}
+
+/// What a layer keeps is told beside all of its output, also where that is never there at once.
+#[test]
+fn a_layer_whose_output_is_made_in_chunks_is_told_with_all_of_it() {
+    let model = Model::new().embedding(8).rnn(8).output();
+    let plan = plan(&Training::new(model, Task::next_token(300), 64).window(16)).plan;
+    let linear = plan.layers().into_iter().find(|layer| layer.layer == "linear").unwrap();
+    let rows = 64 * 16;
+    assert_eq!((linear.kept, linear.output), (rows * 8 * 4, rows * 300 * 4), "its gradient, and its logits");
 }

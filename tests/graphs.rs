@@ -229,7 +229,7 @@ impl Case {
     /// The same in at most so many `blocks`, all but the last made again on the way back.
     fn recomputed(&self, blocks: u32) -> Self {
         let mut graph = self.graph.clone();
-        graph.recompute(0..self.forward.len(), blocks);
+        graph.recompute(0..self.forward.len(), blocks, &std::collections::HashSet::new());
         let (given, forward, gradients) = (self.given.clone(), self.forward.clone(), self.gradients.clone());
         Self { graph, given, forward, loss: self.loss, gradients, kept: self.kept.clone() }
     }

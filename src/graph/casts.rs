@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use super::{Graph, Home, Node, Program, Role, Value};
 use crate::ids::{NodeId, ValueId};
-use crate::ops::{Cast, Op, Operand, Site};
+use crate::ops::{Cast, Operand, Site};
 
 impl Graph {
-    /// Has ops of the `programs` chosen that can have a parameter in halves by itself, as the factors of products, read
-    /// a copy of it, which the program makes once, where it is read first, and which can be narrowed. What the
+    /// Has products of the `programs` chosen that can have a parameter in halves by itself, as a factor, read a copy of it, which the program makes once, where it is read first, and which can be narrowed. What the
     /// optimizer updates stays in full. To be called when all programs are written.
     pub fn cast_parameters(&mut self, programs: impl Fn(&Program) -> bool) {
         for program in 0..self.programs.len() {
@@ -39,12 +38,16 @@ impl Graph {
         all
     }
 
-    /// The inputs of `node` that are parameters as they began and can be in halves whatever its other operands are.
+    /// The inputs of `node`, if it is a product, that are parameters as they began and can be in halves whatever its other
+    /// operands are.
     fn castable(&self, node: NodeId) -> Vec<usize> {
         let Node { op, site, .. } = &self[node];
+        if op.rule().flops(&self.types(&site.inputs)) == 0 {
+            return Vec::new();
+        }
         let groups = op.rule().halves(site.inputs.len());
         let alone = groups.into_iter().filter_map(|group| match group[..] {
-            [Operand::Input(i)] if !matches!(op, Op::Cast(_)) => Some(i),
+            [Operand::Input(i)] => Some(i),
             _ => None,
         });
         let value = |i: usize| &self[site.inputs[i]];
@@ -66,7 +69,7 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::narrow::narrow;
-    use crate::ops::{Binary, Layout, Matmul};
+    use crate::ops::{Binary, Layout, Matmul, Op};
     use crate::tensor::{DType, TensorType};
 
     #[test]
@@ -98,6 +101,6 @@ mod tests {
         assert_eq!(graph[nodes[0]].op, Cast.into(), "made before it is read");
         let difference = nodes.last().unwrap();
         let [a, b] = graph[*difference].site.inputs[..] else { panic!("two inputs") };
-        assert_eq!([a, b].map(|v| graph[v].ty.dtype), [DType::F32, DType::F16], "b may be stored otherwise than a");
+        assert_eq!([a, b].map(|v| graph[v].ty.dtype), [DType::F32; 2], "no product");
     }
 }

@@ -27,23 +27,38 @@ impl Graph {
     pub fn work_out_logits_in_chunks(&mut self, target: &Target) {
         for program in 0..self.programs.len() {
             let nodes = self.programs[program].nodes.clone();
-            let mut readers = Readers::new();
-            for &id in &nodes {
-                self[id].site.inputs.iter().for_each(|input| readers.entry(*input).or_default().push(id));
-            }
             let mut gone: HashSet<NodeId> = HashSet::new();
-            for (at, &id) in nodes.iter().enumerate() {
-                let Some(head) = self.head(id, &readers, &nodes[..at]) else { continue };
-                let (x, w) = (&self[self[head.product].site.inputs[0]].ty, &self[self[head.product].site.inputs[1]].ty);
-                let [(rows, inputs), (classes, _)] = [x.as_matrix(), w.as_matrix()];
-                if let Some(chunk) = LinearCrossEntropy::rows_at_once(rows, inputs, classes, target) {
-                    gone.insert(head.product);
-                    gone.extend([head.hits, head.dx, head.dw, head.db].into_iter().flatten());
-                    self.chunk(id, &head, chunk);
-                }
+            for (id, head, chunk) in self.heads(&nodes, target) {
+                gone.insert(head.product);
+                gone.extend([head.hits, head.dx, head.dw, head.db].into_iter().flatten());
+                self.chunk(id, &head, chunk);
             }
             self.programs[program].leave_out(&gone);
         }
+    }
+
+    /// What of the program being written will never lie in memory as a whole once logits are worked out in chunks:
+    /// those, and their gradients.
+    pub fn never_whole(&self, target: &Target) -> HashSet<ValueId> {
+        let heads = self.heads(self.current_nodes(), target).into_iter();
+        heads.flat_map(|(loss, ..)| [self[loss].site.inputs[0], self[loss].site.outputs[1]]).collect()
+    }
+
+    /// The losses among `nodes` that can be worked out in chunks, what each is the loss of, and rows of a chunk.
+    fn heads(&self, nodes: &[NodeId], target: &Target) -> Vec<(NodeId, Head, u32)> {
+        let mut readers = Readers::new();
+        for &id in nodes {
+            self[id].site.inputs.iter().for_each(|input| readers.entry(*input).or_default().push(id));
+        }
+        let losses = nodes.iter().enumerate();
+        let heads = losses.filter_map(|(at, &id)| Some((id, self.head(id, &readers, &nodes[..at])?)));
+        let chunked = heads.filter_map(|(id, head)| {
+            let factors = &self[head.product].site.inputs;
+            let [(rows, inputs), (classes, _)] = [factors[0], factors[1]].map(|v| self[v].ty.as_matrix());
+            let chunk = LinearCrossEntropy::rows_at_once(rows, inputs, classes, target)?;
+            Some((id, head, chunk))
+        });
+        chunked.collect()
     }
 
     /// What node `id`, in front of which are those of `before`, is the loss of, if that can be worked out in chunks.

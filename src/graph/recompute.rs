@@ -33,12 +33,12 @@ impl Graph {
     /// alone is kept. Returns how many blocks there are; with one, nothing is made again.
     ///
     /// The way forward is the nodes at positions `forward` of the program being written, and all behind them its way
-    /// back. To be called before [`Graph::protect`]. A node that stores into a slot, or reads one that the program
+    /// back. What will be [never whole](Graph::never_whole) takes no memory. To be called before [`Graph::protect`]. A node that stores into a slot, or reads one that the program
     /// stores into, is not made again, and what it makes is kept.
-    pub fn recompute(&mut self, forward: Range<usize>, blocks: u32) -> usize {
+    pub fn recompute(&mut self, forward: Range<usize>, blocks: u32, never_whole: &HashSet<ValueId>) -> usize {
         let nodes = self.current_nodes();
         let (ahead, mut back) = (nodes[forward.clone()].to_vec(), nodes[forward.end..].to_vec());
-        let spans = self.spans(&ahead, &back);
+        let spans = self.spans(&ahead, &back, never_whole);
         let cuts = Blocks::new(&spans, ahead.len()).cut(usize::try_from(blocks).unwrap_or(usize::MAX));
         // From the last to the first, as what is made again of one reads what is kept of those before it.
         for (block, &end) in cuts.iter().enumerate().rev() {
@@ -52,7 +52,7 @@ impl Graph {
     }
 
     /// Where what `ahead` makes is read, by the value whose bytes are read.
-    fn spans(&self, ahead: &[NodeId], back: &[NodeId]) -> HashMap<ValueId, Span> {
+    fn spans(&self, ahead: &[NodeId], back: &[NodeId], never_whole: &HashSet<ValueId>) -> HashMap<ValueId, Span> {
         let mut spans: HashMap<ValueId, Span> = HashMap::new();
         for (at, &id) in ahead.iter().enumerate() {
             for &input in &self[id].site.inputs {
@@ -62,7 +62,8 @@ impl Graph {
             }
             let cheap = self.is_cheap_again(id);
             for &output in self[id].site.outputs.iter().filter(|o| self[**o].home.is_none()) {
-                let bytes = if cheap || self.viewed(output).is_some() { 0 } else { self[output].ty.bytes() };
+                let nothing = cheap || never_whole.contains(&output) || self.viewed(output).is_some();
+                let bytes = if nothing { 0 } else { self[output].ty.bytes() };
                 spans.insert(output, Span { made: at, last: at, back: false, bytes });
             }
         }

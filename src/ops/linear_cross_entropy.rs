@@ -104,9 +104,9 @@ impl LinearCrossEntropy {
     /// saves memory on `target` and costs no time. Every chunk begins where the device lets a binding start, whether
     /// floats are stored in full or in halves.
     pub fn rows_at_once(rows: u64, inputs: u64, classes: u64, target: &Target) -> Option<u32> {
-        let chunks = (rows / ROWS).clamp(1, CHUNKS);
         let unit = target.align().max(16) / 2;
-        let chunk = rows.div_ceil(chunks).next_multiple_of(unit);
+        // Of more rows never fewer at once, so that no smaller batch takes more.
+        let chunk = rows.div_ceil(CHUNKS).max(ROWS).next_multiple_of(unit);
         let pays = classes >= inputs.saturating_mul(2) && chunk < rows;
         pays.then(|| clamp(chunk))
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::{Placed, Plan};
-use crate::graph::{Role, Value};
+use crate::graph::{Node, Role, Value};
 use crate::ids::{SlotId, ValueId};
 use crate::schedule::touched;
 
@@ -128,6 +128,19 @@ impl Plan {
         layers
     }
 
+    /// Bytes of what `node` makes first; where that is a loss of what is only there in chunks, of all of these.
+    fn output_bytes(&self, node: &Node) -> u64 {
+        let ty = |v: &ValueId| &self.graph[*v].ty;
+        let chunk = node.op.rule().rewrites().first().map(|&output| ty(&node.site.outputs[output]));
+        match (chunk, node.site.inputs.first()) {
+            (Some(chunk), Some(x)) => {
+                let ((rows, _), (_, columns)) = (ty(x).as_matrix(), chunk.as_matrix());
+                rows.saturating_mul(columns).saturating_mul(chunk.dtype.bytes())
+            }
+            _ => node.site.outputs.first().map_or(0, |o| ty(o).bytes()),
+        }
+    }
+
     /// For each layer, the bytes alive from its forward to its backward pass, and those of the last
     /// tensor its forward pass makes.
     fn kept(&self) -> Vec<(&str, u64, u64)> {
@@ -135,7 +148,7 @@ impl Plan {
         let mut found: Vec<(&str, u64, u64)> = Vec::new();
         for step in &self.schedule.steps[turn.steps.start..turn.at] {
             let node = &self.graph[step.node];
-            let output = node.site.outputs.first().map_or(0, |o| self.graph[*o].ty.bytes());
+            let output = self.output_bytes(node);
             match found.iter_mut().find(|(label, ..)| *label == node.label) {
                 Some((_, _, last)) => *last = output,
                 None => found.push((&node.label, 0, output)),

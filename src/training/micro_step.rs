@@ -1,5 +1,6 @@
 //! The programs `first` and `next`: a micro-step forward and back, segment by segment where a window has several.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::autodiff::differentiate_from;
@@ -197,7 +198,8 @@ impl Writer<'_> {
             summed.loss = Some(add_up(graph, loss, (summed.of.loss, 0), add, false));
         }
         if let Some(blocks) = self.training.recompute {
-            summed.blocks = summed.blocks.max(graph.recompute(forward, blocks));
+            let never_whole = if self.without.chunks { HashSet::new() } else { graph.never_whole(self.target) };
+            summed.blocks = summed.blocks.max(graph.recompute(forward, blocks, &never_whole));
         }
         of_states
     }

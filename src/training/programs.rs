@@ -132,8 +132,8 @@ fn survey(training: &Training, target: &Target) -> Result<Builder, LayerError> {
 
 pub(super) struct Writer<'a> {
     pub(super) training: &'a Training,
-    target: &'a Target,
-    without: Without,
+    pub(super) target: &'a Target,
+    pub(super) without: Without,
     pub(super) builder: &'a mut Builder,
     used: Used,
 }

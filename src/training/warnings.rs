@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bytes::Bytes;
 use crate::graph::Role;
 use crate::nn::{LayerKind, Network};
-use crate::ops::Op;
+use crate::ops::{LinearCrossEntropy, Op};
 
 use super::{Planned, Storage};
 
@@ -94,15 +94,18 @@ impl Planned {
         let graph = &self.plan.graph;
         let first = graph.programs().first();
         let chunk = first.into_iter().flat_map(|program| &program.nodes).find_map(|node| match &graph[*node].op {
-            Op::LinearCrossEntropy(head) => Some(head.chunk),
+            Op::LinearCrossEntropy(head) => Some((head.chunk, graph[graph[*node].site.inputs[0]].ty.as_matrix().1)),
             _ => None,
         });
-        let chunks = chunk.map_or_else(String::new, |chunk| format!(", in chunks of {chunk}"));
+        let chunks = chunk.map_or_else(String::new, |(chunk, _)| format!(", in chunks of {chunk}"));
+        // Half the rows may have chunks as large.
+        let helps = chunk.is_none_or(|(chunk, inputs)| {
+            let half = LinearCrossEntropy::rows_at_once(rows / 2, inputs, classes.into(), &self.plan.target);
+            half.map_or(rows / 2, u64::from) < u64::from(chunk)
+        });
         let less = match self.training.micro_batch() {
-            1 => "",
-            // A chunk has no fewer rows for it.
-            _ if chunk.is_some() => "",
-            _ => " More micro-steps (`accumulate`) have fewer rows at a time, for the same updates.",
+            2.. if helps => " More micro-steps (`accumulate`) have fewer rows at a time, for the same updates.",
+            _ => "",
         };
         let text = format!(
             "The logits are {classes} wide for each of {rows} predictions of a micro-step{chunks}: {tensors} at the \
