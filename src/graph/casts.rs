@@ -7,8 +7,9 @@ use crate::ids::{NodeId, ValueId};
 use crate::ops::{Cast, Operand, Site};
 
 impl Graph {
-    /// Has products of the `programs` chosen that can have a parameter in halves by itself, as a factor, read a copy of it, which the program makes once, where it is read first, and which can be narrowed. What the
-    /// optimizer updates stays in full. To be called when all programs are written.
+    /// Has products of the `programs` chosen that can have a parameter in halves by itself, as a factor, read a copy of
+    /// it, which the program makes once, where it is read first, and which can be narrowed. What the optimizer updates
+    /// stays in full. To be called when all programs are written.
     pub fn cast_parameters(&mut self, programs: impl Fn(&Program) -> bool) {
         for program in 0..self.programs.len() {
             if programs(&self.programs[program]) {
