@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use plimsoll::Device;
 use plimsoll::ops::Layout;
-use plimsoll::ops::matmul::kernel::{Epilogue, Product, Tiling, Variant, Width, variants};
+use plimsoll::ops::matmul::kernel::{Cooperative, Epilogue, Product, Tiling, Variant, Width, variants};
 use plimsoll::target::DeviceKind;
 
 use chain::Chain;
@@ -58,6 +58,13 @@ const OTHERS: [Tiling; 8] = [
     Tiling { quads: [1, 1], threads: [1, 8], parts: 32, depth: 64 },
 ];
 
+/// The same of matrix units.
+const OTHER_MATRICES: [Cooperative; 3] = [
+    Cooperative { lanes: 32, matrices: [4, 4], subgroups: [2, 2], depth: 32 },
+    Cooperative { lanes: 32, matrices: [4, 2], subgroups: [4, 2], depth: 32 },
+    Cooperative { lanes: 32, matrices: [2, 4], subgroups: [2, 4], depth: 64 },
+];
+
 fn main() {
     // Cargo's own arguments begin with a dash.
     let mut words = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
@@ -83,6 +90,10 @@ fn main() {
             if matches!(all[0], Variant::Tiled { .. }) {
                 let others = OTHERS.into_iter().filter(|tiling| tiling.fits(device.target()));
                 all.extend(others.map(|tiling| Variant::Tiled { tiling, width: Width::Four }));
+            }
+            if all.iter().any(|kernel| matches!(kernel, Variant::Cooperative { .. })) {
+                let others = OTHER_MATRICES.into_iter().filter(|matrices| matrices.fits(device.target()));
+                all.extend(others.map(|matrices| Variant::Cooperative { matrices, width: Width::Four }));
             }
             all.retain(|kernel| kernel.fits(&product));
             // Where fours can be loaded at once they are, and no large product is cut into the narrowest tiles.

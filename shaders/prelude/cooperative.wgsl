@@ -17,7 +17,7 @@ alias Raw = vec4<f32>;
 fn numbers_of(raw: Raw) -> vec4<f16> { return vec4<f16>(raw); }
 //: end
 
-// What a thread loads of a slice is four neighbours, of which `raw_a` and `raw_b` have the i-th as it is kept, so that
-// nothing waits for it before it is shared; `spot_a` and `spot_b` say where it goes. A slice of each factor lies in shared
-// memory as it does in the factor, in halves, four to a vector; eight more than a row has keep threads out of each
-// other's banks. Strides and places are counted in vectors. Past the last k is 0.
+// What a thread loads of a slice is four neighbours, of which `raw_a` has the i-th as it is kept, so that nothing waits for
+// it before `share_a` puts it where it goes; `raw_b` and `share_b` likewise, or four by four. A slice lies in shared memory
+// in halves, four to a vector; eight more than a row has keep threads out of each other's banks. Strides and places are
+// counted in vectors. Past the last k is 0. (With a second slice, to be filled meanwhile, all of it is slower.)

@@ -22,10 +22,10 @@
 //: end
     for (var k = 0u; k < p.k; k += {D}u) {
 //: for s in 0..PA
-        a_tile[spot_a(t + {L * X * Y * s}u)] = numbers_of(a_next{s});
+        share_a(t + {L * X * Y * s}u, a_next{s});
 //: end
 //: for s in 0..PB
-        b_tile[spot_b(t + {L * X * Y * s}u)] = numbers_of(b_next{s});
+        share_b(t + {L * X * Y * s}u, b_next{s});
 //: end
         workgroupBarrier();
         if k + {D}u < p.k {
@@ -46,11 +46,7 @@
 //: end
 //: end
 //: for j in 0..C
-//: if BB == 1
-            let b{j} = coopLoad<coop_mat16x16<f16, B>>(&b_tile[at_b({16 * q}u, across + {16 * j}u)], B_STRIDE);
-//: else
             let b{j} = coopLoadT<coop_mat16x16<f16, B>>(&b_tile[at_b({16 * q}u, across + {16 * j}u)], B_STRIDE);
-//: end
 //: end
 //: for i in 0..R
 //: for j in 0..C

@@ -33,12 +33,14 @@
 //: else
         for (var deep = part * {D / S}u; deep < part * {D / S}u + {D / S}u; deep += {U}u) {
 //: end
+            let a_from = deep * {R * Y}u + place_a(down, deep);
+            let b_from = {D * R * Y}u + deep * {C * X}u + place_b(across, deep);
 //: for q in 0..U
 //: for i in 0..R
-            let a{q}_{i} = tile[(deep + {q}u) * {R * Y}u + down + {Y * i}u];
+            let a{q}_{i} = tile[a_from + {q * R * Y + Y * i}u];
 //: end
 //: for j in 0..C
-            let b{q}_{j} = tile[{D * R * Y}u + (deep + {q}u) * {C * X}u + across + {X * j}u];
+            let b{q}_{j} = tile[b_from + {q * C * X + X * j}u];
 //: end
 //: for i in 0..4 * R
 //: for j in 0..C

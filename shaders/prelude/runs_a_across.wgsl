@@ -10,5 +10,7 @@ fn raw_a(top: u32, k: u32, i: u32) -> Raw {
     return a4(row, at);
 //: end
 }
-fn spot_a(i: u32) -> u32 { return i / {4 * R * Y}u * A_STRIDE + i % {4 * R * Y}u; }
+fn share_a(i: u32, raw: Raw) {
+    a_tile[i / {4 * R * Y}u * A_STRIDE + i % {4 * R * Y}u] = numbers_of(raw);
+}
 fn at_a(row: u32, k: u32) -> u32 { return k * A_STRIDE + row / 4u; }

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | subgroup | processors whose subgroups have one known size | TM rows of Q * 4L columns | the rows of `a`, lane to lane |
 //! | tiled | graphics processors | 4RY rows of 4CX columns | slices of both factors, in shared memory |
-//! | cooperative | those with matrix units, of halves | 128 rows of 128 columns, or 64 of 64 | the same, in halves |
+//! | cooperative | those with matrix units, of halves | 64 rows of 128 columns, or of 64 | the same, in halves |
 //! | direct | any device | 8Y rows of 32Q columns | nothing |
 //!
 //! All but two kinds sum over k in ascending order with one accumulator an element, so they agree to the
@@ -127,7 +127,7 @@ impl Variant {
     pub(crate) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
         let mut constants = match self {
             Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads)],
-            Variant::Tiled { tiling, .. } => tiling.constants(),
+            Variant::Tiled { tiling, .. } => tiling.constants(layout),
             Variant::Cooperative { matrices, .. } => matrices.constants(layout),
             Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads)],
         };
@@ -166,13 +166,7 @@ impl Variant {
             Layout::Nn | Layout::Nt => product.k,
             Layout::Tn => product.m,
         };
-        let takes_layout = match self {
-            Variant::Cooperative { matrices, .. } => matrices.takes(product.layout),
-            _ => true,
-        };
-        let at_fours =
-            self.width() == Width::One || [inner, product.n, product.a_stride].iter().all(|extent| extent % 4 == 0);
-        takes_layout && at_fours
+        self.width() == Width::One || [inner, product.n, product.a_stride].iter().all(|extent| extent % 4 == 0)
     }
 
     /// Elements of one load.

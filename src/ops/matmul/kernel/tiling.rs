@@ -1,5 +1,6 @@
 //! How a workgroup of a graphics processor shares a tile of a product out among its threads.
 
+use super::Layout;
 use crate::target::Target;
 
 /// A tile in shared memory. Its texts are `shaders/prelude/tiles.wgsl` and `product_tiled.wgsl`.
@@ -72,10 +73,12 @@ impl Tiling {
     }
 
     /// What its texts are written out for.
-    pub(super) fn constants(self) -> Vec<(&'static str, u32)> {
+    pub(super) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
         let ([rows, columns], [x, y]) = (self.quads, self.threads);
         // Blocks of four by four in a slice.
         let blocks = (rows * y + columns * x) * (self.depth / 4);
+        // Eight quads of a factor that lies along k, in slices of four blocks, can be told apart by their blocks.
+        let turns = |quads: u32, along: bool| u32::from(along && self.depth == 16 && quads.is_multiple_of(8));
         vec![
             ("R", rows),
             ("C", columns),
@@ -87,6 +90,8 @@ impl Tiling {
             ("E", (columns * x).min(8)),
             ("U", (self.depth / self.parts).min(4)),
             ("P", blocks.div_ceil(self.invocations())),
+            ("AA", turns(rows * y, layout != Layout::Tn)),
+            ("BB", turns(columns * x, layout == Layout::Nt)),
             ("N", self.vectors()),
         ]
     }
