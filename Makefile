@@ -8,7 +8,7 @@ PLIMSOLL = $(CARGO) run --quiet --release --package plimsoll-cli --
 export NODEVICE_SELECT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint docs api profiles deny fuzz golden clean
+.PHONY: help setup demo test adapters examples soak fashion words smoke bench peers lint targets docs api profiles deny fuzz golden clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ lint: ## Check the format, and let clippy deny warnings
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) fmt --manifest-path scripts/public_api/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+targets: ## Check that it compiles for Windows and macOS; needs their std, fetched by `rustup target add`, and minutes
+	@sh scripts/targets.sh
 
 docs: ## Build the documentation, and let broken links fail
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --no-deps --workspace

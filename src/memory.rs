@@ -44,6 +44,11 @@ pub fn available() -> Option<Available> {
     least([of_system(&read), of_groups(&read), of_process(&read)])
 }
 
+/// Bytes of memory that the host has as a whole, whoever has them; `None` where the system does not tell.
+pub fn installed() -> Option<u64> {
+    of_host(&|path| fs::read_to_string(path).ok())
+}
+
 /// Refuses what the host cannot hold. `what` wants `bytes`.
 ///
 /// # Errors
@@ -66,6 +71,10 @@ type Read<'a> = dyn Fn(&str) -> Option<String> + 'a;
 fn of_system(read: &Read<'_>) -> Option<Available> {
     let kibibytes = field(&read("/proc/meminfo")?, "MemAvailable:")?;
     Some(Available { bytes: kibibytes * 1024, by: "the system".into() })
+}
+
+fn of_host(read: &Read<'_>) -> Option<u64> {
+    field(&read("/proc/meminfo")?, "MemTotal:")?.checked_mul(1024)
 }
 
 /// The number after `name` in a list of lines.
@@ -129,6 +138,13 @@ mod tests {
     }
 
     const MEMINFO: (&str, &str) = ("/proc/meminfo", "MemTotal:  9000 kB\nMemAvailable:  4000 kB\n");
+
+    #[test]
+    fn the_host_has_what_the_system_counts_as_a_whole() {
+        assert_eq!(of_host(&|path| (path == MEMINFO.0).then(|| MEMINFO.1.to_string())), Some(9000 << 10));
+        assert_eq!(of_host(&|_| Some("MemAvailable:  4000 kB\n".into())), None);
+        assert_eq!(of_host(&|_| None), None);
+    }
 
     #[test]
     fn the_least_of_all_that_limit_is_told_with_its_source() {

@@ -1,7 +1,10 @@
 //! What a plan is made for: a device's limits and kind as plain numbers, so that no device need be at hand.
 
+mod memory;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::memory::AllowedBy;
 use crate::tensor::DType;
 
 /// What kind of processor stands behind an adapter; kernels are chosen by it, never by a name.
@@ -144,8 +147,8 @@ pub struct Target {
     /// Bytes of memory the device offers, where it is known.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
-    /// Bytes of it that the driver says this process may have at the moment, beside what other processes have of it;
-    /// of a device at hand that tells, and no part of its profile.
+    /// Bytes of it that the driver or its system says this process may have at the moment, beside what other processes
+    /// and it itself have of it; of a device at hand that tells, and no part of its profile.
     #[serde(skip)]
     pub memory_left_bytes: Option<u64>,
     /// How the driver wants buffers placed, where it is known; only a device that was opened tells.
@@ -255,11 +258,6 @@ impl Target {
             Some((limit, _)) => Err(format!("{limit} is 0, so nothing could ever run")),
             None => Ok(self),
         }
-    }
-
-    /// Bytes of memory that a plan may take: what the device offers, or what of it is left, if that is less.
-    pub fn usable_bytes(&self) -> Option<u64> {
-        self.memory_bytes.into_iter().chain(self.memory_left_bytes).min()
     }
 
     /// Lanes of a subgroup, where every subgroup has the same number of them.

@@ -54,7 +54,9 @@ fn probe(adapter: &Adapter) -> Result<Probed, Failure> {
 
 /// How much it has, and what other processes have of it.
 fn memory(target: &Target) -> String {
-    let Some(all) = target.memory_bytes else { return "not told".into() };
+    let Some(all) = target.memory_bytes else {
+        return target.memory_left_bytes.map_or("not told".into(), |left| format!("{} to be had now", Bytes(left)));
+    };
     match target.memory_left_bytes.map(|left| all.saturating_sub(left)) {
         Some(taken @ 1..) => format!("{}; {} not to be had now", Bytes(all), Bytes(taken)),
         _ => Bytes(all).to_string(),

@@ -111,7 +111,7 @@ impl Buffers {
             cells
         };
         let mut writer = Writer::from_writer(Vec::new());
-        let mut write = |record| writer.write_record(&record).expect("all rows are as wide as the first");
+        let mut write = |record: StringRecord| writer.write_record(&record).expect("all rows are as wide as the first");
         write(row(&self.header, OFFSET));
         for (record, place) in self.records.iter().zip(placements) {
             write(row(record, &place.offset.to_string()));

@@ -22,7 +22,7 @@ pub struct Violation {
     pub allowed: u64,
     /// The layer or tensor that needs the most.
     pub layer: String,
-    /// The words that lead to the limit: "the budget", "the device's".
+    /// The words that lead to the limit: "the budget", "the device's", "DXGI's".
     #[serde(skip)]
     pub what: &'static str,
     /// Whether the numbers are bytes.
@@ -94,11 +94,9 @@ fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
             Violation { limit: "memory", needed, allowed, layer: layer.clone(), what: "the budget", in_bytes: true },
         );
     }
-    if let Some(allowed) = plan.target.memory_bytes {
-        hold(found, device("memory_bytes", needed, allowed, layer.clone(), true));
-    }
-    if let Some(allowed) = plan.target.memory_left_bytes {
-        hold(found, device("memory_left_bytes", needed, allowed, layer, true));
+    for (limit, by, allowed) in plan.target.memory_limits() {
+        let what = by.possessive();
+        hold(found, Violation { limit, needed, allowed, layer: layer.clone(), what, in_bytes: true });
     }
 }
 

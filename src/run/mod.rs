@@ -68,11 +68,13 @@ pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
 pub use probe::{Cache, Probed};
-pub use report::{Allowed, AllowedBy, PlanReport, ProgramReport};
+pub use report::{Allowed, PlanReport, ProgramReport};
 pub use resume::Resumption;
 pub use score::Score;
 pub use source::{Batches, Examples, Part, Source};
 pub use summary::{Driver, Summary, Tally};
+
+pub use crate::target::AllowedBy;
 
 /// A run and its data.
 #[derive(Clone, Debug)]

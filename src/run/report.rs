@@ -15,7 +15,7 @@ use crate::plan::reserved::Reserved;
 use crate::plan::{Placed, Plan};
 use crate::refusal::{Alternative, Least, Refusal};
 use crate::schedule::Span;
-use crate::target::Target;
+use crate::target::{AllowedBy, Target};
 use crate::training::{Bargain, KeptByPytorch, Planned, Saved, Storage, Task, Warning};
 
 /// A plan in numbers.
@@ -112,18 +112,6 @@ pub struct Allowed {
     pub bytes: u64,
     /// Who says so.
     pub by: AllowedBy,
-}
-
-/// Who says how much memory a plan may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AllowedBy {
-    /// The run.
-    Budget,
-    /// The device, which has no more.
-    Device,
-    /// Its driver, which counts what other processes have.
-    Driver,
 }
 
 /// A program of a plan.
@@ -223,9 +211,8 @@ fn in_full(planned: &Planned) -> Option<BTreeMap<Role, u64>> {
 
 fn allowed(planned: &Planned) -> Option<Allowed> {
     let budget = planned.memory().map(|bytes| Allowed { bytes, by: AllowedBy::Budget });
-    let device = planned.plan.target.memory_bytes.map(|bytes| Allowed { bytes, by: AllowedBy::Device });
-    let left = planned.plan.target.memory_left_bytes.map(|bytes| Allowed { bytes, by: AllowedBy::Driver });
-    budget.into_iter().chain(device).chain(left).min_by_key(|a| a.bytes)
+    let told = planned.plan.target.memory_limits().map(|(_, by, bytes)| Allowed { bytes, by });
+    budget.into_iter().chain(told).min_by_key(|a| a.bytes)
 }
 
 fn programs(planned: &Planned) -> Vec<ProgramReport> {
@@ -272,9 +259,9 @@ mod tests {
 
     #[test]
     fn the_scarcer_memory_is_the_one_allowed() {
-        let device = Some(Allowed { bytes: 32 << 20, by: AllowedBy::Device });
-        assert_eq!(report(None).memory, device);
-        assert_eq!(report(Some(Bytes(33 << 20))).memory, device);
+        let host = Some(Allowed { bytes: 32 << 20, by: AllowedBy::Host });
+        assert_eq!(report(None).memory, host);
+        assert_eq!(report(Some(Bytes(33 << 20))).memory, host);
         assert_eq!(report(Some(Bytes(7))).memory, Some(Allowed { bytes: 7, by: AllowedBy::Budget }));
     }
 
@@ -282,8 +269,8 @@ mod tests {
     fn what_other_processes_have_of_the_device_is_not_planned_with() {
         let run = Run::new(Config::default_run()).unwrap();
         let of = |left| {
-            let lavapipe = Target::profile("lavapipe").unwrap();
-            let target = Target { memory_bytes: Some(32 << 20), memory_left_bytes: Some(left), ..lavapipe };
+            let card = Target::profile("radv-rx6700xt").unwrap();
+            let target = Target { memory_bytes: Some(32 << 20), memory_left_bytes: Some(left), ..card };
             PlanReport::new(&run.plan(&target).unwrap())
         };
         let enough = of(8 << 20);
@@ -294,6 +281,28 @@ mod tests {
         assert!(less.fits && less.bargain.is_some() && less.planned_bytes <= 4 << 20);
         let nothing = of(1000);
         assert_eq!(nothing.violations.iter().map(|v| v.limit).collect::<Vec<_>>(), ["memory_left_bytes"]);
+    }
+
+    #[test]
+    fn who_allows_the_memory_is_named_after_the_interface_that_said_so() {
+        let run = Run::new(Config::default_run()).unwrap();
+        let of = |profile: &str, left: Option<u64>| {
+            let told = Target::profile(profile).unwrap();
+            let target = Target { memory_bytes: Some(32 << 20), memory_left_bytes: left, ..told };
+            let report = PlanReport::new(&run.plan(&target).unwrap());
+            (report.memory.unwrap().by, report.refusal.map(|refusal| refusal.to_string()).unwrap_or_default())
+        };
+        for (profile, all, left, words) in [
+            ("dx12-tier3", AllowedBy::Device, AllowedBy::DxgiBudget, "DXGI's memory_left_bytes allows 1000 B"),
+            ("metal-m1-max", AllowedBy::WorkingSet, AllowedBy::WorkingSet, "Metal's memory_left_bytes allows 1000 B"),
+            ("radv-rx6700xt", AllowedBy::Device, AllowedBy::Driver, "the device's memory_left_bytes allows 1000 B"),
+        ] {
+            assert_eq!(of(profile, None).0, all, "{profile}");
+            assert_eq!(of(profile, Some(8 << 20)).0, left, "{profile}");
+            let (by, refused) = of(profile, Some(1000));
+            assert_eq!(by, left, "{profile}");
+            assert!(refused.contains(words), "{profile}: {refused}");
+        }
     }
 
     #[test]

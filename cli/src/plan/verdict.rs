@@ -1,7 +1,7 @@
 //! What a dry run comes to.
 
 use plimsoll::bytes::Bytes;
-use plimsoll::run::{AllowedBy, PlanReport};
+use plimsoll::run::PlanReport;
 
 /// FITS with what is left, or the refusal.
 pub(crate) fn verdict(report: &PlanReport) -> String {
@@ -12,11 +12,7 @@ pub(crate) fn verdict(report: &PlanReport) -> String {
     match report.memory {
         None => format!("FITS: {needed}. No one limits the memory; `--memory` would."),
         Some(allowed) => {
-            let by = match allowed.by {
-                AllowedBy::Budget => "the budget",
-                AllowedBy::Device => "the device",
-                AllowedBy::Driver => "the driver, beside other processes,",
-            };
+            let by = allowed.by.words();
             let left = Bytes(allowed.bytes - report.planned_bytes);
             format!("FITS: {needed} of the {} that {by} allows; {left} to spare.", Bytes(allowed.bytes))
         }

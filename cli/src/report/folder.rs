@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use plimsoll::config::Config;
 use plimsoll::error::Error;
 use plimsoll::run::checkpoint::{Checkpoint, Checkpoints};
-use plimsoll::run::{Folder, History, Run, started};
+use plimsoll::run::{AllowedBy, Folder, History, Run, started};
 use plimsoll::storage::{Lock, names};
 use plimsoll::target::Target;
 use plimsoll::training::Planned;
@@ -51,7 +51,7 @@ pub(super) struct PlanFile {
 #[derive(Clone, Deserialize)]
 pub(super) struct Allowed {
     pub(super) bytes: u64,
-    pub(super) by: String,
+    pub(super) by: AllowedBy,
 }
 
 /// What matters here of `summary.json`.

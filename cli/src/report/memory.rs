@@ -68,14 +68,16 @@ fn gauge(plan: &PlanFile, held: Option<&Held>) -> String {
         None => "No one limits the memory, so there is no load line.".into(),
         Some(Allowed { bytes, by }) if drawn.is_none() => {
             let times = grouped(bytes / most.max(1));
-            format!("The load line is far away: the {by} allows {}, which is {times} times as much.", Bytes(*bytes))
+            format!(
+                "The load line is far away: {} allows {}, which is {times} times as much.",
+                by.words(),
+                Bytes(*bytes)
+            )
         }
         Some(Allowed { bytes, by }) => {
-            let whole = Bytes(*bytes);
+            let (whole, by) = (Bytes(*bytes), by.words());
             let share = 100.0 * plan.planned_bytes as f64 / (*bytes).max(1) as f64;
-            format!(
-                "The load line, at the right, is the {whole} that the {by} allows; the plan takes {share:.1} % of it."
-            )
+            format!("The load line, at the right, is the {whole} that {by} allows; the plan takes {share:.1} % of it.")
         }
     };
     let class = if drawn.is_some() { "gauges lined" } else { "gauges" };
