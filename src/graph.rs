@@ -14,6 +14,7 @@ mod casts;
 mod chunks;
 mod early;
 mod emit;
+mod order;
 mod pieces;
 mod program;
 mod recompute;

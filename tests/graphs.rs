@@ -19,7 +19,7 @@ use plimsoll::ops::matmul::{Layout, Matmul};
 use plimsoll::ops::{
     Activation, Binary, ColumnSum, Concat, Function, Op, Scale, ShapeError, Slice, Sum, Transpose, View,
 };
-use plimsoll::plan::{Plan, Staging};
+use plimsoll::plan::{Plan, Staging, ordered};
 use plimsoll::random::{Purpose, Stream};
 use plimsoll::target::Target;
 use plimsoll::tensor::{DType, TensorType};
@@ -336,6 +336,38 @@ fn what_is_recomputed_on_the_way_back_is_the_same_to_the_bit() {
         }
     }
     assert!(again > 128, "something is made again in {again} of 512");
+}
+
+/// Another order is another order and nothing else: no number changes, and no plan takes more.
+#[test]
+fn nodes_in_an_order_that_takes_less_compute_the_same_to_the_bit() {
+    let mut runner = TestRunner::deterministic();
+    let (mut reordered, mut lower) = (0, 0);
+    for round in 0..512 {
+        let choices = choices().new_tree(&mut runner).unwrap().current();
+        let case = case(&choices, SHAPES[round % 3]);
+        let target = &targets()[round % 2];
+        for halves in [false, true] {
+            let written = if halves { case.plan_in_halves(target) } else { case.plan(target) };
+            let mut graph = written.graph.clone();
+            reordered += usize::from(graph.order_for_memory());
+            let any_order = Plan::new(graph, target, written.staging);
+            let graph = ordered(written.graph.clone(), target, written.staging);
+            let taken = Plan::new(graph, target, written.staging);
+            assert!(taken.lower_bound_bytes() <= written.lower_bound_bytes(), "{choices:?}");
+            lower += usize::from(taken.lower_bound_bytes() < written.lower_bound_bytes());
+            let [wanted, any, found] = [written, any_order, taken].map(|plan| {
+                plan.replay().unwrap();
+                case.outcome(&mut Host::new(plan))
+            });
+            for ((wanted, any), found) in wanted.iter().zip(&any).zip(&found) {
+                assert_eq!(any.0, wanted.0, "{choices:?}");
+                assert_eq!(found.0, wanted.0, "{choices:?}");
+            }
+        }
+    }
+    println!("{reordered} in another order, {lower} of them take less");
+    assert!(reordered > 256 && lower > 128, "{reordered} in another order, {lower} of them take less");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod digest;
 pub mod kept;
 pub mod layout;
 pub mod lifetime;
+mod order;
 mod outline;
 mod picture;
 pub mod place;
@@ -23,6 +24,7 @@ use crate::target::Target;
 
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
+pub use order::ordered;
 pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};

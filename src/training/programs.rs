@@ -15,7 +15,7 @@ use crate::ids::{SlotId, ValueId};
 use crate::narrow::narrow;
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
-use crate::plan::{Outline, Plan, Staging};
+use crate::plan::{Outline, Plan, Staging, ordered};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
@@ -59,6 +59,7 @@ pub(super) struct Without {
     pub(super) chunks: bool,
     pub(super) pieces: bool,
     pub(super) repeats: bool,
+    pub(super) order: bool,
 }
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
@@ -101,7 +102,8 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
         narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    Ok(Programs { graph: builder.graph, staging, handles })
+    let graph = if without.order { builder.graph } else { ordered(builder.graph, target, staging) };
+    Ok(Programs { graph, staging, handles })
 }
 
 /// Has what need not lie in memory as a whole, or all along, made when it is read.

@@ -36,6 +36,7 @@ impl Planned {
         let chunks = replanned(training, Without { chunks: true, ..Without::default() })?;
         let pieces = replanned(training, Without { pieces: true, ..Without::default() })?;
         let repeats = replanned(training, Without { repeats: true, ..Without::default() })?;
+        let order = replanned(training, Without { order: true, ..Without::default() })?;
         let full = training.clone().storage(Storage::F32);
         let mut found: Vec<Saved> = Vec::new();
         let mut add = |saving, how, without_bytes| found.push(Saved { saving, how, without_bytes });
@@ -45,6 +46,7 @@ impl Planned {
         add("logits in chunks", "with what is learnt of each, then the next", self.with_device_bytes_of(&chunks.plan));
         add("gradients in pieces", "what a layer hands back, as it is read", self.with_device_bytes_of(&pieces.plan));
         add("made again", "what is cheap, rather than kept", self.with_device_bytes_of(&repeats.plan));
+        add("order of steps", "another than written, if less is alive", self.with_device_bytes_of(&order.plan));
         if training.storage == Storage::F16 {
             let full = replanned(&full, Without::default())?;
             add("halves", "what lies between dispatches, in f16", self.with_device_bytes_of(&full.plan));
@@ -70,7 +72,7 @@ impl Planned {
             add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
         }
         let full = Training { segments: None, recompute: None, release_gradients: false, ..full };
-        let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true })?.plan;
+        let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true, order: true })?.plan;
         let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
         add(NONE_OF_THEM, "every value has bytes of its own", bytes);
         Ok(found)
@@ -80,5 +82,64 @@ impl Planned {
     fn with_device_bytes_of(&self, other: &Plan) -> u64 {
         let roles = other.roles().into_iter().filter(|(role, _)| *role != Role::Staging);
         roles.map(|(_, bytes)| bytes).chain([self.plan.staging.bytes()]).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Batch;
+    use crate::device::Device;
+    use crate::nn::{Model, Task};
+    use crate::ops::Curve;
+    use crate::target::Target;
+    use crate::training::Session;
+
+    fn text() -> Training {
+        let model = Model::new().embedding(16).lstm(24).linear(48).curve(Curve::Gelu).layer_norm().output();
+        let training = Training::new(model, Task::next_token(19), 4).window(8);
+        Training { sample: false, report_every: 1, ..training }
+    }
+
+    fn batch(from: u32) -> Batch {
+        let ids = |from: u32| (from..from + 32).map(|i| (i * i + i / 5) % 19).collect();
+        Batch::tokens(ids(from), ids(from + 1))
+    }
+
+    fn learnt(mut session: Session) -> (Vec<[u32; 2]>, Vec<Vec<u8>>) {
+        let mut reports = Vec::new();
+        for from in 0..3 {
+            reports.extend(session.step(&batch(from)).unwrap());
+        }
+        reports.extend(session.finish().unwrap());
+        let slots = session.planned().handles.parameter_slots.clone();
+        let parameters = slots.into_iter().map(|slot| session.engine.download(slot, 0).unwrap()).collect();
+        (reports.iter().map(|r| [r.loss.to_bits(), r.grad_norm.to_bits()]).collect(), parameters)
+    }
+
+    #[test]
+    fn another_order_of_steps_takes_less_and_changes_no_bit() {
+        let device = Device::open().unwrap();
+        let ways = [
+            text(),
+            text().storage(Storage::F16),
+            text().accumulate(2),
+            text().recompute(2),
+            Training { release_gradients: true, clip_norm: None, ..text() },
+        ];
+        for training in ways {
+            let without = Without { order: true, ..Without::default() };
+            let of = |target: &Target, without| plan_without(&training, target, without).unwrap();
+            let both = |target: &Target| [of(target, without), of(target, Without::default())];
+            let [written, ordered] = both(device.target());
+            assert!(ordered.plan.planned_bytes() < written.plan.planned_bytes(), "{training:?}");
+            assert_eq!(ordered.plan.planned_bytes(), ordered.plan.lower_bound_bytes(), "{training:?}");
+            ordered.plan.replay().unwrap();
+            let [written, ordered] = [written, ordered].map(|plan| learnt(Session::start(plan, &device).unwrap()));
+            assert!(written == ordered, "on the device: {training:?}");
+            let on_host = both(&Target::profile("webgpu-default").unwrap());
+            let [written, ordered] = on_host.map(|plan| learnt(Session::on_host(plan).unwrap()));
+            assert!(written == ordered, "on the host: {training:?}");
+        }
     }
 }

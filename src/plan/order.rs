@@ -1,0 +1,17 @@
+//! Another order of a graph's nodes, taken only where its plan needs less memory.
+
+use super::{Outline, Staging};
+use crate::graph::Graph;
+use crate::target::Target;
+
+/// The same graph in an order in which less is alive at once ([`Graph::order_for_memory`]), where the plan for `target`
+/// then takes less; as it is, where not.
+pub fn ordered(graph: Graph, target: &Target, staging: Staging) -> Graph {
+    let mut other = graph.clone();
+    if !other.order_for_memory() {
+        return graph;
+    }
+    // The order was found by whole nodes; what counts is dispatches, alignment and what lies over what.
+    let [written, ordered] = [&graph, &other].map(|graph| Outline::new(graph, target, staging).least_bytes());
+    if ordered < written { other } else { graph }
+}
