@@ -15,7 +15,14 @@ use super::{Graph, Home};
 use crate::ids::{NodeId, ValueId};
 
 /// Nodes that may be looked at in one program: this is what bounds the time, a few milliseconds.
-const VISITS: usize = 1 << 20;
+const VISITS: usize = 1 << 19;
+
+/// Nodes that are moved at once, at most.
+const FEW: usize = 32;
+
+/// Nodes of a program, at most. A bargain writes hundreds of programs, those of long windows in segments with tens of
+/// thousands of nodes, and each of them would be searched.
+const MOST_NODES: usize = 1024;
 
 impl Graph {
     /// Puts the nodes of programs that learn in an order in which less is alive at the worst moment, by bytes of whole
@@ -24,7 +31,7 @@ impl Graph {
     pub fn order_for_memory(&mut self) -> bool {
         let mut changed = false;
         for program in 0..self.programs.len() {
-            if self.programs[program].turns.is_empty() {
+            if self.programs[program].turns.is_empty() || self.programs[program].nodes.len() > MOST_NODES {
                 continue;
             }
             let nodes = self.programs[program].nodes.clone();
@@ -119,6 +126,13 @@ impl Order {
             let mut better = None;
             left = left.saturating_sub(order.len());
             for moved in self.moves(&order, worst, &(start..end)) {
+                left = left.saturating_sub(FEW);
+                let Some(moved) = moved else {
+                    if left == 0 {
+                        break;
+                    }
+                    continue;
+                };
                 let (its_cost, its_worst) = self.cost(&moved, &mut left);
                 if its_cost < cost {
                     better = Some((moved, its_cost, its_worst));
@@ -160,13 +174,14 @@ impl Order {
         (cost, worst)
     }
 
-    /// Orders in which something that is alive at position `worst` may be gone by then, or not yet there.
+    /// Orders in which something that is alive at position `worst` may be gone by then, or not yet there; `None` for each
+    /// that there is not.
     fn moves<'a>(
         &'a self,
         order: &'a [usize],
         worst: usize,
         part: &Range<usize>,
-    ) -> impl Iterator<Item = Vec<usize>> + use<'a> {
+    ) -> impl Iterator<Item = Option<Vec<usize>>> + use<'a> {
         let mut at = vec![0; order.len()];
         order.iter().enumerate().for_each(|(position, &node)| at[node] = position);
         let alive = self.kept.iter().filter(|kept| {
@@ -179,7 +194,7 @@ impl Order {
         alive.into_iter().flat_map(move |kept| {
             let earlier = self.earlier(order, &at, kept, worst, &part);
             let later = self.later(order, &at, kept, worst, &part);
-            earlier.into_iter().chain(later)
+            [earlier, later]
         })
     }
 
@@ -227,7 +242,6 @@ fn closure(
     next: &[Vec<usize>],
     inside: impl Fn(usize) -> bool,
 ) -> Option<std::collections::BTreeSet<usize>> {
-    const FEW: usize = 32;
     let mut todo: Vec<usize> = from.collect();
     let mut reached = std::collections::BTreeSet::new();
     while let Some(node) = todo.pop() {
