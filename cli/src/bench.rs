@@ -40,10 +40,14 @@ fn steps(report: &BenchReport) -> String {
         [] => "the device has no clock to ask".to_string(),
         _ => format!("{}, the sum of all dispatches one by one", ms(report.device_ms())),
     };
+    let least = ms(report.least_wall_ms);
     let mut rows = vec![
         (
             "a step",
-            format!("{} at the median of {}, {} at least", ms(report.wall_ms), report.steps, ms(report.least_wall_ms)),
+            match report.steps_at_once {
+                1 => format!("{} at the median of {}, {least} at least", ms(report.wall_ms), report.steps),
+                n => format!("{} at the median of {}, {n} at once; {least} at least", ms(report.wall_ms), report.steps),
+            },
         ),
         ("expected", expected(report)),
         ("processor time", report.cpu_ms.map_or("not told by this system".into(), ms)),
@@ -51,6 +55,7 @@ fn steps(report: &BenchReport) -> String {
             "recording it",
             format!("{} on the host, for {} dispatches", ms(report.recording_ms), report.dispatches_per_step),
         ),
+        ("waiting for data", ms(report.loading_ms)),
         ("on the device", clock),
         ("the first step", format!("{}, kernels compiled", ms(report.first_step_ms))),
         ("speed", format!("{} predictions a second", rounded(report.tokens_per_second))),

@@ -69,7 +69,11 @@ fn a_bench_says_what_a_step_takes_and_saves_nothing() {
     let measured: Value = serde_json::from_str(&scratch.run("bench run.toml --seconds 50ms --json", 0)).unwrap();
     let number = |key: &str| measured[key].as_f64().unwrap_or_else(|| panic!("{key} is no number in {measured}"));
     assert!(0.0 < number("least_wall_ms") && number("least_wall_ms") <= number("wall_ms"), "{measured}");
-    assert!(number("recording_ms") < number("first_step_ms") && number("steps") >= 3.0, "{measured}");
+    assert!(
+        number("recording_ms") < number("first_step_ms") && number("steps") >= 3.0 * number("steps_at_once"),
+        "{measured}"
+    );
+    assert!(number("steps_at_once") >= 1.0 && number("loading_ms") >= 0.0, "{measured}");
     let ops = measured["ops"].as_array().unwrap();
     let dispatches: f64 = ops.iter().map(|op| op["dispatches"].as_f64().unwrap()).sum();
     assert!(ops.is_empty() || dispatches == number("dispatches_per_step"), "{measured}");

@@ -1,7 +1,7 @@
 //! Where the time of a run's steps goes, measured: on the wall, on processors, and op by op by the
 //! device's clock, beside what a product and a sum of this device reach.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -19,8 +19,11 @@ use crate::training::{OpTime, Session};
 
 /// Updates of which the fastest is taken, op by op.
 const PROFILES: usize = 3;
-/// Fewest updates that are timed, whatever the time they take.
+/// Fewest groups of updates that are timed, whatever the time they take.
 const FEWEST: usize = 3;
+/// What the updates of a group take, about. They are begun one after another and waited for together: so in
+/// training, where the host records one while the device is at work on another. Longer ones are each waited for.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// Rows and columns of the product that is probed: enough to keep all of a processor at work.
 const PRODUCT: u32 = 512;
 /// The same on a graphics processor, of whatever kind.
@@ -41,18 +44,22 @@ pub struct BenchReport {
     pub driver: String,
     /// Updates timed.
     pub steps: usize,
+    /// Updates begun one after another before the last is waited for, as in training.
+    pub steps_at_once: usize,
     /// Dispatches of one.
     pub dispatches_per_step: usize,
     /// What the first took, kernels compiled.
     pub first_step_ms: f64,
-    /// The median on the wall.
+    /// The median on the wall, of each of those at once on average.
     pub wall_ms: f64,
-    /// The least on the wall.
+    /// The least on the wall, likewise.
     pub least_wall_ms: f64,
     /// The mean on all processors, where the system tells; a software adapter computes on them.
     pub cpu_ms: Option<f64>,
     /// The mean on the wall until a step is recorded and handed over, should the device be free.
     pub recording_ms: f64,
+    /// The mean on the wall until a batch is there, of which the device may have no notice.
+    pub loading_ms: f64,
     /// Units predicted a second, by the median.
     pub tokens_per_second: f64,
     /// What the device reaches, where it has a clock.
@@ -112,14 +119,16 @@ impl Run {
             version: env!("CARGO_PKG_VERSION"),
             adapter: plan.target.name.clone(),
             driver: plan.target.driver.clone(),
-            steps: timed.walls.len(),
+            steps: timed.steps,
+            steps_at_once: timed.at_once,
             dispatches_per_step: first + (accumulate - 1) * more + update,
             first_step_ms,
             wall_ms,
             least_wall_ms: timed.walls[0],
             cpu_ms: timed.cpu_ms,
             recording_ms: timed.recording_ms,
-            tokens_per_second: timed.tokens as f64 / timed.walls.len() as f64 / wall_ms * 1e3,
+            loading_ms: timed.loading_ms,
+            tokens_per_second: timed.tokens as f64 / timed.steps as f64 / wall_ms * 1e3,
             peaks,
             predicted_ms: None,
             probed: None,
@@ -128,11 +137,15 @@ impl Run {
     }
 }
 
-/// Updates timed one by one.
+/// Updates timed, some at once.
 #[derive(Default)]
 struct Timed {
+    /// Milliseconds of an update, for each group.
     walls: Vec<f64>,
+    at_once: usize,
+    steps: usize,
     recording_ms: f64,
+    loading_ms: f64,
     cpu_ms: Option<f64>,
     tokens: u64,
 }
@@ -144,19 +157,44 @@ impl Timed {
         next: &mut impl FnMut() -> <Batches as Iterator>::Item,
         seconds: f64,
     ) -> Result<(), Error> {
+        // One by itself says how many belong together.
+        let mut one = Self { at_once: 1, ..Self::default() };
+        let start = Instant::now();
+        one.group(session, next)?;
+        let each = start.elapsed().as_micros().max(1);
+        let group = Duration::try_from_secs_f64(seconds / FEWEST as f64).unwrap_or(AT_ONCE).min(AT_ONCE);
+        let at_once = usize::try_from(group.as_micros() / each).unwrap_or(1).max(1);
+        *self = Self { at_once, ..Self::default() };
         let (all, cpu) = (Instant::now(), cpu_seconds());
         while self.walls.len() < FEWEST || all.elapsed().as_secs_f64() < seconds {
-            let batch = next();
-            let start = Instant::now();
-            let mut reports = session.step(&batch)?;
-            self.recording_ms += ms(start);
-            reports.extend(session.finish()?);
-            self.walls.push(ms(start));
-            self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
+            self.group(session, next)?;
         }
-        let steps = self.walls.len() as f64;
-        self.recording_ms /= steps;
-        self.cpu_ms = cpu.zip(cpu_seconds()).map(|(before, after)| (after - before) * 1e3 / steps);
+        self.recording_ms /= self.walls.len() as f64;
+        self.loading_ms /= self.steps as f64;
+        self.cpu_ms = cpu.zip(cpu_seconds()).map(|(before, after)| (after - before) * 1e3 / self.steps as f64);
+        Ok(())
+    }
+
+    fn group(
+        &mut self,
+        session: &mut Session,
+        next: &mut impl FnMut() -> <Batches as Iterator>::Item,
+    ) -> Result<(), Error> {
+        let group = Instant::now();
+        let mut reports = Vec::new();
+        for begun in 0..self.at_once {
+            let loading = Instant::now();
+            let batch = next();
+            self.loading_ms += ms(loading);
+            let recording = Instant::now();
+            reports.extend(session.step(&batch)?);
+            // The others may have to wait for the device.
+            self.recording_ms += if begun == 0 { ms(recording) } else { 0.0 };
+        }
+        reports.extend(session.finish()?);
+        self.walls.push(ms(group) / self.at_once as f64);
+        self.steps += self.at_once;
+        self.tokens += reports.iter().map(|r| r.tokens).sum::<u64>();
         Ok(())
     }
 }
