@@ -354,8 +354,8 @@ fn nodes_in_an_order_that_takes_less_compute_the_same_to_the_bit() {
             let any_order = Plan::new(graph, target, written.staging);
             let graph = ordered(written.graph.clone(), target, written.staging);
             let taken = Plan::new(graph, target, written.staging);
-            assert!(taken.lower_bound_bytes() <= written.lower_bound_bytes(), "{choices:?}");
-            lower += usize::from(taken.lower_bound_bytes() < written.lower_bound_bytes());
+            assert!(taken.planned_bytes() <= written.planned_bytes(), "{choices:?}");
+            lower += usize::from(taken.planned_bytes() < written.planned_bytes());
             let [wanted, any, found] = [written, any_order, taken].map(|plan| {
                 plan.replay().unwrap();
                 case.outcome(&mut Host::new(plan))

@@ -73,12 +73,10 @@ fn matrix_units_multiply_halves_and_nothing_else() {
     let (card, large) = (on("nvidia-h200"), [2048, 2048, 2048]);
     for layout in LAYOUTS {
         assert!(is_cooperative(of(&card, layout, large, true)), "{layout:?}");
+        assert_eq!(of(&card, layout, large, true).tile(), [128, 64], "{layout:?}");
         assert!(!is_cooperative(of(&card, layout, large, false)), "full precision is kept");
         assert!(!is_cooperative(of(&card, layout, [32, 64, 256], true)), "a few tiles are quicker");
         assert!(!is_cooperative(of(&on("nvk-rtx3060"), layout, large, true)), "without matrix units");
-    }
-    for layout in LAYOUTS {
-        assert_eq!(of(&card, layout, large, true).tile(), [128, 64], "{layout:?}");
     }
     let varying = Target { subgroup_min_size: 16, ..card };
     assert!(!is_cooperative(of(&varying, Layout::Nn, large, true)), "of subgroups of unknown size");
