@@ -17,6 +17,7 @@ use plimsoll::autodiff::differentiate;
 use plimsoll::graph::Role;
 use plimsoll::nn::Cell;
 use plimsoll::ops::{Adam, CrossEntropy, Elman, Embedding, Fill, Function, Gru, Lstm, Op, Sum, Update};
+use plimsoll::target::{Target, Windows};
 use plimsoll::tensor::TensorType;
 use plimsoll::{Data, ValueId};
 
@@ -39,7 +40,7 @@ fn op(cell: Cell) -> Op {
 
 /// A layer's loop over a window, without the products that are hoisted out of it but for the weight's
 /// gradient; back as well, if `learn`.
-fn window(device: &Device, cell: Cell, hidden: u32, batch: u32, learn: bool) -> Running {
+fn window(device: &Device, windows: Windows, cell: Cell, [hidden, batch]: [u32; 2], learn: bool) -> Running {
     let mut program = Program::new();
     let rows = cell.gates() * hidden;
     let (weight, _) = program.numbers("weight", Role::Parameter, &[rows, hidden]);
@@ -56,21 +57,23 @@ fn window(device: &Device, cell: Cell, hidden: u32, batch: u32, learn: bool) -> 
         kept = gradients.into_iter().map(|gradient| gradient.expect("the loss depends on it")).collect();
     }
     kept.into_iter().for_each(|value| program.keep(value));
-    program.start(device)
+    program.start_as(device, &Target { windows, ..device.target().clone() })
 }
 
 fn windows(group: &mut BenchmarkGroup<'_, WallTime>, device: &Device) {
     for (cell, hidden, batch) in CELLS.iter().flat_map(|&cell| {
-        let sizes = [128, 256, 512].into_iter().flat_map(|hidden| [16, 32].map(|batch| (hidden, batch)));
+        let sizes = [64, 128, 256, 512].into_iter().flat_map(|hidden| [16, 32].map(|batch| (hidden, batch)));
         sizes.map(move |(hidden, batch)| (cell, hidden, batch))
     }) {
         let forward = 2 * u64::from(WINDOW * batch * cell.gates() * hidden) * u64::from(hidden);
         for (way, learn, work) in [("forward", false, forward), ("forward and back", true, 3 * forward)] {
-            let name = format!("{} {hidden}, {batch} rows, {way}", cell.name());
-            bench(group, &name, (work, "FLOP"), || {
-                let mut window = window(device, cell, hidden, batch, learn);
-                move |passes| window.run(passes)
-            });
+            for (windows, how) in [(Windows::Stepwise, "step by step"), (Windows::Whole, "as a whole")] {
+                let name = format!("{} {hidden}, {batch} rows, {way}, {how}", cell.name());
+                bench(group, &name, (work, "FLOP"), || {
+                    let mut window = window(device, windows, cell, [hidden, batch], learn);
+                    move |passes| window.run(passes)
+                });
+            }
         }
     }
 }

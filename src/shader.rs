@@ -12,6 +12,7 @@ macro_rules! preludes {
 
 /// What several kernels say alike, for them to include.
 const PRELUDES: &[template::Prelude] = &preludes![
+    "behind",
     "blocks_nn",
     "blocks_nt",
     "blocks_tn",
@@ -19,6 +20,9 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "curves",
     "elman",
     "elman_gradient",
+    "factor_a",
+    "factor_b_nn",
+    "factor_b_nt",
     "finish",
     "gates",
     "gru",
@@ -30,8 +34,10 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "matmul_factors_tn",
     "matmul_finish",
     "matmul_params",
+    "moment",
     "numbers",
     "optimizer",
+    "parts",
     "philox",
     "product_cooperative",
     "product_direct_nn",
@@ -43,8 +49,13 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "runs_a_along",
     "runs_b_across",
     "runs_b_along",
+    "state",
     "tiles",
     "total",
+    "window_shared_nn",
+    "window_shared_nt",
+    "window_subgroup_nn",
+    "window_subgroup_nt",
 ];
 
 /// How every kernel declares its parameters, and how where they are no immediates.

@@ -1,10 +1,12 @@
 //! What a plan is made for: a device's limits and kind as plain numbers, so that no device need be at hand.
 
 mod memory;
+mod rates;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::memory::AllowedBy;
+pub use self::rates::{Rates, Turns};
 use crate::tensor::DType;
 
 /// What kind of processor stands behind an adapter; kernels are chosen by it, never by a name.
@@ -119,7 +121,7 @@ impl BufferMemory {
 }
 
 /// A device as the planner sees it. A profile file is this, in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// What to call it in reports.
     pub name: String,
@@ -154,8 +156,27 @@ pub struct Target {
     /// How the driver wants buffers placed, where it is known; only a device that was opened tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_memory: Option<BufferMemory>,
+    /// What a probe found the device to reach, by which a kernel is chosen where two could do the same; profiles that
+    /// ship have none, while a run's `plan.json` has what it was planned by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
+    /// How recurrences go through their windows; no part of a profile.
+    #[serde(skip)]
+    pub windows: Windows,
     /// The limits that can refuse a plan.
     pub limits: Limits,
+}
+
+/// How a recurrence goes through a window of timesteps, where it could do so in more than one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Windows {
+    /// In whichever way is quicker, by what is known of the device.
+    #[default]
+    Quicker,
+    /// In one dispatch each timestep.
+    Stepwise,
+    /// In one dispatch, wherever there is a kernel for that.
+    Whole,
 }
 
 /// A profile that cannot be used, and why.
@@ -248,6 +269,9 @@ impl Target {
             ));
         }
         self.buffer_memory.map_or(Ok(()), |memory| memory.check())?;
+        if self.rates.is_some_and(|rates| rates.checked().is_none()) {
+            return Err(format!("rates are numbers of no device: {:?}", self.rates));
+        }
         let positive = [
             ("max_buffer_size", self.limits.max_buffer_size),
             ("max_storage_buffer_binding_size", self.limits.max_storage_buffer_binding_size),
@@ -258,6 +282,19 @@ impl Target {
             Some((limit, _)) => Err(format!("{limit} is 0, so nothing could ever run")),
             None => Ok(self),
         }
+    }
+
+    /// What to choose kernels by: what was measured; of a software adapter that was not, what such reach; of any other
+    /// `None`, as two graphics processors have little in common.
+    pub fn known_rates(&self) -> Option<Rates> {
+        let assumed = (self.device_kind == DeviceKind::Cpu).then(Rates::assumed);
+        self.rates.or(assumed)
+    }
+
+    /// Whether both are one adapter of one graphics API, with one driver.
+    pub fn is_of_one_device_with(&self, other: &Self) -> bool {
+        let named = |of: &Self| (of.name.clone(), of.backend.clone(), of.driver.clone());
+        named(self) == named(other)
     }
 
     /// Lanes of a subgroup, where every subgroup has the same number of them.

@@ -13,7 +13,7 @@ use plimsoll::ids::ValueId;
 use plimsoll::narrow::narrow;
 use plimsoll::ops::Op;
 use plimsoll::plan::{Plan, Staging};
-use plimsoll::target::{DeviceKind, Target};
+use plimsoll::target::{DeviceKind, Target, Windows};
 use plimsoll::tensor::DType;
 
 /// Rounding of f32 sums of up to a few hundred terms of size 1, of exp and tanh on the device, and
@@ -81,19 +81,27 @@ fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> 
 #[test]
 fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
     let device = Device::open().unwrap();
-    check(&device, device.target(), false, |_| true);
+    // Recurrences go through a window in one dispatch or in many: in both ways, whichever is quicker here.
+    let is_recurrent =
+        |op: &Op| matches!(op.rule().name().split(' ').next(), Some("elman" | "gru" | "lstm" | "recurrent"));
+    let [stepwise, whole] =
+        [Windows::Stepwise, Windows::Whole].map(|windows| Target { windows, ..device.target().clone() });
+    check(&device, &stepwise, false, |_| true);
+    check(&device, &whole, false, is_recurrent);
     // Products and sums choose their kernels by what the device reports; the others are the same.
-    let products = |op: &Op| {
-        let is_recurrent = matches!(op.rule().name().split(' ').next(), Some("elman" | "gru" | "lstm" | "recurrent"));
-        is_recurrent || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_))
-    };
+    let products = |op: &Op| is_recurrent(op) || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_));
     for kind in [DeviceKind::Discrete, DeviceKind::Cpu] {
-        let pretended =
-            Target { device_kind: kind, subgroup_min_size: 0, subgroup_max_size: 0, ..device.target().clone() };
+        let pretended = Target { device_kind: kind, subgroup_min_size: 0, subgroup_max_size: 0, ..stepwise.clone() };
         check(&device, &pretended, false, products);
+    }
+    // One row by as many threads as there are, of which several share a sum.
+    let shared = Target { device_kind: DeviceKind::Discrete, ..whole.clone() };
+    for halves in [false, true] {
+        check(&device, &Target { shader_f16: false, ..shared.clone() }, halves, is_recurrent);
     }
     // Halves as words that two threads may share, which any device has, and one by one where it can.
     for shader_f16 in [false, device.target().shader_f16] {
-        check(&device, &Target { shader_f16, ..device.target().clone() }, true, |_| true);
+        check(&device, &Target { shader_f16, ..stepwise.clone() }, true, |_| true);
+        check(&device, &Target { shader_f16, ..whole.clone() }, true, is_recurrent);
     }
 }

@@ -41,7 +41,7 @@ fn steps_cut_at_any_dispatch_are_the_same_steps_to_the_bit() {
         let (losses, parameters, whole, steady) = trained(&Device::open().unwrap(), accumulate);
         assert!(steady && losses.len() == 4, "{losses:?}");
         // By what is assumed a dispatch takes some 50 us: one in each submission, then a few.
-        for (longest, least) in [(1e-9, 4 * 30), (200e-6, 4 * 8)] {
+        for (longest, least) in [(1e-9, 4 * 24), (200e-6, 4 * 6)] {
             let mut device = Device::open().unwrap();
             device.cut_submissions(longest);
             let cut = trained(&device, accumulate);

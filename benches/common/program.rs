@@ -6,6 +6,7 @@ use plimsoll::graph::{Derived, Graph, Role};
 use plimsoll::ids::{SlotId, ValueId};
 use plimsoll::plan::Staging;
 use plimsoll::random::{Purpose, Stream};
+use plimsoll::target::Target;
 use plimsoll::tensor::TensorType;
 use plimsoll::{Data, Device, Plan};
 
@@ -44,10 +45,15 @@ impl Program {
     }
 
     /// Plans it and brings it onto the device.
-    pub(crate) fn start(mut self, device: &Device) -> Running {
+    pub(crate) fn start(self, device: &Device) -> Running {
+        self.start_as(device, device.target())
+    }
+
+    /// The same, planned as for `target`.
+    pub(crate) fn start_as(mut self, device: &Device, target: &Target) -> Running {
         let small = self.graph.slot("waited for", Role::Result, 4, 1);
         self.graph.protect();
-        let plan = Plan::new(self.graph, device.target(), Staging::for_traffic(1 << 20, 1 << 10, 0, u64::MAX));
+        let plan = Plan::new(self.graph, target, Staging::for_traffic(1 << 20, 1 << 10, 0, u64::MAX));
         plan.replay().expect("the plan holds");
         let mut engine = DeviceEngine::new(device, plan).expect("the device has room");
         for (from, data) in &self.inputs {

@@ -19,11 +19,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     config.budget.memory = args.memory.or(config.budget.memory);
     let run = Run::new(config)?;
     let mut device = Device::open()?;
+    let probed = args.probe.look(&mut device, None);
     let planned = run.plan(device.target())?;
-    let mut report = report(&run, &planned)?;
-    if planned.fits() {
-        report = args.probe.time(report, &planned, &mut device);
-    }
+    let report = report(&run, &planned)?.with_probe(&planned, probed);
     let about = header(&run, &report, None);
     let session = Session::start(planned, &device)?;
     let measured = run.bench(&device, session, args.seconds.0.as_secs_f64())?.beside(&report);

@@ -3,7 +3,7 @@
 use clap::Args;
 use plimsoll::device::Device;
 use plimsoll::run::{Cache, PlanReport, Probed};
-use plimsoll::training::Planned;
+use plimsoll::target::Target;
 
 use crate::progress::duration;
 use crate::table::grouped;
@@ -18,21 +18,25 @@ pub(crate) struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    /// The numbers of `planned`, with its time as what `device` reaches makes it; that is measured now if it never
-    /// was. The device cuts its submissions by it.
-    pub(crate) fn time(&self, report: PlanReport, planned: &Planned, device: &mut Device) -> PlanReport {
+    /// What `device` reaches; that is measured now if it never was. The device cuts its submissions by it, and what is
+    /// planned for it from now on chooses kernels by it. A run that goes on chooses them by what it was `begun` with.
+    pub(crate) fn look(&self, device: &mut Device, begun: Option<Target>) -> Option<Probed> {
         let probed = if self.no_probe { None } else { Cache::of_user().find_or_measure(device) };
         if let Some(probed) = &probed {
             device.set_rates(probed.rates);
         }
-        report.with_probe(planned, probed)
+        if let Some(begun) = begun.filter(|begun| begun.is_of_one_device_with(device.target())) {
+            device.choose_kernels_by(begun.rates);
+        }
+        probed
     }
 }
 
-/// The numbers of `planned`, with its time where this machine has probed the device that it is planned for.
-pub(crate) fn time_if_known(report: PlanReport, planned: &Planned) -> PlanReport {
-    let probed = Cache::of_user().find(&report.target);
-    report.with_probe(planned, probed)
+/// `target` with what this machine found it to reach, if it ever was probed here, and that.
+pub(crate) fn known(target: Target) -> (Target, Option<Probed>) {
+    let probed = Cache::of_user().find(&target);
+    let rates = probed.as_ref().map(|probed| probed.rates).or(target.rates);
+    (Target { rates, ..target }, probed)
 }
 
 /// What a step will take, or how to come to know it.

@@ -8,13 +8,14 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 use plimsoll::error::Error;
 use plimsoll::plan::Rates;
-use plimsoll::run::{Cache, Run};
+use plimsoll::run::{Probed, Run};
 use plimsoll::storage::write_atomically;
 use plimsoll::target::Target;
 use plimsoll::training::{Offer, Storage, Training, Way};
 use serde::Serialize;
 
 use crate::args::FitArgs;
+use crate::estimate::known;
 use crate::output::{Failure, json, say};
 use crate::plan::{config, model, optimizer, profile};
 use crate::table::draw;
@@ -49,12 +50,12 @@ struct Fit {
 }
 
 pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
-    let target = profile(&args.profile)?;
+    let (target, probed) = known(profile(&args.profile)?);
     let mut config = config(args.run.as_deref())?;
     config.budget.memory = args.memory.or(config.budget.memory);
     let run = Run::new(config)?;
     run.batches()?;
-    let fit = find(&run, &target)?;
+    let fit = find(&run, &target, probed)?;
     if let Some(file) = &args.svg {
         write_atomically(file, picture(&run, &fit).as_bytes()).map_err(Error::from)?;
     }
@@ -65,8 +66,7 @@ pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
     if fit.chosen.is_some() { Ok(()) } else { Err(Failure::Refused) }
 }
 
-fn find(run: &Run, target: &Target) -> Result<Fit, Error> {
-    let probed = Cache::of_user().find(target);
+fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error> {
     let rates = probed.as_ref().map_or_else(Rates::assumed, |probed| probed.rates);
     let training = run.training()?;
     let mut offers = training.offers(target, &rates)?;

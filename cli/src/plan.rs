@@ -16,7 +16,7 @@ use plimsoll::training::{Bargain, Planned};
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
 use crate::driver::foretold;
-use crate::estimate::{step, time_if_known};
+use crate::estimate::{known, step};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
@@ -33,13 +33,13 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     if let Some(PlanCommand::Diff(args)) = &args.command {
         return diff(args);
     }
-    let target = profile(&args.profile)?;
+    let (target, probed) = known(profile(&args.profile)?);
     let mut config = config(args.run.as_deref())?;
     config.budget.memory = args.memory.or(config.budget.memory);
     let run = Run::new(config)?;
     let planned = run.plan(&target)?;
     planned.plan.replay()?;
-    let mut report = time_if_known(report(&run, &planned)?, &planned);
+    let mut report = report(&run, &planned)?.with_probe(&planned, probed);
     if args.explain || args.json || args.html.is_some() {
         report = report.with_savings(&planned)?;
     }

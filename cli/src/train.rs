@@ -34,8 +34,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         resumed.told.iter().try_for_each(|news| say(news))?;
     }
     let mut device = Device::open()?;
+    let probed = args.probe.look(&mut device, resumed.as_ref().and_then(|resumed| resumed.folder.planned_for()));
     let planned = run.plan(device.target())?;
-    let report = report(&run, &planned)?;
+    let report = report(&run, &planned)?.with_probe(&planned, probed.clone());
     say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
     let planned = planned.accepted()?;
     // Weights that do not belong to the model, a folder that cannot be written to and a disk that has
@@ -58,7 +59,6 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         folder.save_config(&run, &remark)?;
     }
     say(&format!("{}\nCompiling kernels; this can take some seconds.", verdict(&report)))?;
-    let report = args.probe.time(report, &planned, &mut device);
     folder.save_plan(&report)?;
     if let Some(told) = estimate::run(&report, run.steps()?) {
         say(&told)?;
@@ -69,7 +69,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     news.iter().try_for_each(|told| say(told))?;
     if session.plan().digest() != described {
         let smaller = crate::plan::report(&run, session.planned())?;
-        folder.save_plan(&args.probe.time(smaller, session.planned(), &mut device))?;
+        folder.save_plan(&smaller.with_probe(session.planned(), probed))?;
     }
     if let Some(weights) = &weights {
         session.load(weights)?;

@@ -125,3 +125,30 @@ fn a_damaged_or_unwritable_cache_ends_no_run_and_is_told_to_the_log() {
     assert_has(&told, &["A step will take about ", "what was probed is not kept"]);
     assert_eq!(scratch.read("file"), "no folder");
 }
+
+#[test]
+fn a_run_goes_on_with_the_kernels_that_it_began_with() {
+    let scratch = Scratch::with_run();
+    run(&scratch, "adapters --probe");
+    // As if a dispatch cost nothing and there were processors enough: then each timestep is one.
+    let (file, text) = kept(&scratch).remove(0);
+    let mut probed: Value = serde_json::from_str(&text).unwrap();
+    probed["rates"]["dispatch_seconds"] = 0.0.into();
+    probed["rates"]["workgroups"] = 64.0.into();
+    fs::write(&file, probed.to_string()).unwrap();
+    let dispatches = |folder: &str| scratch.json(&format!("{folder}/plan.json"))["dispatches_per_step"].clone();
+
+    run(&scratch, "train run.toml --out first");
+    assert_eq!(scratch.json("first/plan.json")["target"]["rates"], probed["rates"]);
+    let (begun, stepwise) = (scratch.read("first/metrics.jsonl"), dispatches("first"));
+    run(&scratch, "train run.toml --no-probe --out second");
+    assert!(dispatches("second").as_u64() < stepwise.as_u64(), "a window is one dispatch: {stepwise}");
+    assert_eq!(scratch.read("second/metrics.jsonl"), begun, "and makes the same numbers");
+    let text = run(&scratch, "train --resume first --no-probe --steps 9");
+    assert!(!text.contains("not to the bit"), "{text}");
+    assert_eq!(dispatches("first"), stepwise);
+    // What is no plan any more is none to go by, and the run says what that changes.
+    scratch.write("first/plan.json", "{");
+    let text = run(&scratch, "train --resume first --no-probe --steps 11");
+    assert_has(&text, &["not to the bit", "the plan is another one"]);
+}

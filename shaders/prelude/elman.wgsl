@@ -1,15 +1,22 @@
 // The cell of one timestep t of Elman's recurrence: y = f(xp + sum), the sum begun with the bias. A row at
 // or past its end is held: y is what it was before.
 //
-// m: B, n and k: H, stride: from one row of `a` to the next; a and all after it: where each operand
-// begins in what is bound, in elements.
+// m: B, n and k: H, stride: from one row of `a` to the next; since and steps: which of the window's `time` timesteps, in
+// the order in which they are made; a and all after it: where each operand begins in what is bound, in elements.
 struct Params {
-    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    m: u32, n: u32, k: u32, stride: u32, flags: u32,
+//: if W == 1
+    since: u32, steps: u32, time: u32,
+//: else
+    t: u32,
+//: end
     a: u32, b: u32, bias: u32, y: u32, lengths: u32,
 }
 var<immediate> p: Params;
+//: include moment
 
 const BIAS = 1u;     // there is a bias
+const LENGTHS = 2u;  // there are lengths
 const FUNCTION = 8u; // f is the number from this bit on
 
 //: numbers 2 bias 0 V reads (H)
@@ -22,11 +29,27 @@ fn first(col: u32) -> Num {
 }
 
 fn keep(row: u32, col: u32, sum: Num) {
-    let at = row * p.n + col;
-    let now = p.y + at;
-    if p.t >= lengths[p.lengths + row] {
-        put_y(now, get_a(p.a + at));
-        return;
+    let i = of_now(p.y, p.n) + row * p.n + col;
+    if (p.flags & LENGTHS) != 0u && moment() >= lengths[p.lengths + row] {
+        put_y(i, held(row, col));
+    } else {
+        put_y(i, activates(p.flags >> FUNCTION, get_y(i) + sum));
     }
-    put_y(now, activates(p.flags >> FUNCTION, get_y(now) + sum));
+//: if W == 1
+    keep_h(row, col, get_y(i));
+//: end
 }
+// y of the timestep before.
+//: if W == 0
+fn held(row: u32, col: u32) -> Num { return get_a(p.a + row * p.n + col); }
+//: else
+//: if V == 4
+fn held(row: u32, col: u32) -> Num { return a4(row, col); }
+fn keep_h(row: u32, col: u32, y: Num) {
+    for (var i = 0u; i < 4u; i++) { h_after(row, col + i, y[i]); }
+}
+//: else
+fn held(row: u32, col: u32) -> Num { return h_before(row, col); }
+fn keep_h(row: u32, col: u32, y: Num) { h_after(row, col, y); }
+//: end
+//: end

@@ -3,7 +3,11 @@
 //
 // Past the last row or unit is that row or unit again, for nothing made of it is kept; past the last k
 // is 0. p.k and p.n are both H, and a multiple of 4 where V is 4.
+//: if W == 1
+//: include state
+//: else
 //: numbers 0 a H V reads (B, H) = (m, k), h of the step before
+//: end
 //: numbers 1 b HB V reads (G H, H), the weight
 
 fn unit_of(col: u32) -> u32 { return col / 4u; }
@@ -11,15 +15,18 @@ fn gate_of(col: u32) -> u32 { return min(col % 4u, {G - 1}u); }
 fn row_of(col: u32) -> u32 { return gate_of(col) * p.n + min(unit_of(col), p.n - 1u); }
 
 //: if V == 4
+//: if W == 0
 // a[row, k..k+4]
 fn a4(row: u32, k: u32) -> vec4<f32> { return get_a(p.a + min(row, p.m - 1u) * p.k + k); }
-// b[row_of(col), k..k+4]
-fn b4(col: u32, k: u32) -> vec4<f32> { return get_b(p.b + row_of(col) * p.k + k); }
 fn h_before(row: u32, unit: u32) -> f32 {
     let i = p.a + row * p.n + unit;
     return get_a(i / 4u * 4u)[i % 4u];
 }
+//: end
+// b[row_of(col), k..k+4]
+fn b4(col: u32, k: u32) -> vec4<f32> { return get_b(p.b + row_of(col) * p.k + k); }
 //: else
+//: if W == 0
 fn a1(row: u32, k: u32) -> f32 {
     let x = get_a(p.a + min(row, p.m - 1u) * p.k + min(k, p.k - 1u));
     return select(0.0, x, k < p.k);
@@ -28,6 +35,8 @@ fn a1(row: u32, k: u32) -> f32 {
 fn a4(row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a1(row, k), a1(row, k + 1u), a1(row, k + 2u), a1(row, k + 3u));
 }
+fn h_before(row: u32, unit: u32) -> f32 { return get_a(p.a + row * p.n + unit); }
+//: end
 fn b1(col: u32, k: u32) -> f32 {
     let x = get_b(p.b + row_of(col) * p.k + min(k, p.k - 1u));
     return select(0.0, x, k < p.k);
@@ -36,7 +45,6 @@ fn b1(col: u32, k: u32) -> f32 {
 fn b4(col: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(b1(col, k), b1(col, k + 1u), b1(col, k + 2u), b1(col, k + 3u));
 }
-fn h_before(row: u32, unit: u32) -> f32 { return get_a(p.a + row * p.n + unit); }
 //: end
 
 fn start(col: u32) -> vec4<f32> { return biases(min(unit_of(col), p.n - 1u)); }

@@ -4,13 +4,19 @@
 // A row at or past its end is held: h is that before, as if z were 1 and r, n and q 0, and that is what
 // is kept, so that nothing need be known of lengths on the way back.
 //
-// m: B, n and k: H, stride: unused; a and all after it: where each operand begins in what is bound, in
-// elements.
+// m: B, n and k: H, stride: unused; since and steps: which of the window's `time` timesteps, in the order in which they
+// are made; a and all after it: where each operand begins in what is bound, in elements.
 struct Params {
-    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    m: u32, n: u32, k: u32, stride: u32, flags: u32,
+//: if W == 1
+    since: u32, steps: u32, time: u32,
+//: else
+    t: u32,
+//: end
     a: u32, b: u32, bias: u32, gates: u32, q: u32, y: u32, lengths: u32,
 }
 var<immediate> p: Params;
+//: include moment
 
 const BIAS = 1u;    // there is a bias
 const LENGTHS = 2u; // there are lengths
@@ -30,21 +36,25 @@ fn biases(unit: u32) -> vec4<f32> {
 
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let at = row * p.n + unit;
-    let gate = p.gates + row * 3u * p.n + unit;
+    let gate = of_now(p.gates, 3u * p.n) + row * 3u * p.n + unit;
     let before = h_before(row, unit);
     var g = vec3<f32>(0.0, 1.0, 0.0);
     var linear = 0.0;
-    var h = before;
-    if (p.flags & LENGTHS) == 0u || p.t < lengths[p.lengths + row] {
+    var h_now = before;
+    if (p.flags & LENGTHS) == 0u || moment() < lengths[p.lengths + row] {
         let xp = vec3<f32>(get_gates(gate), get_gates(gate + p.n), get_gates(gate + 2u * p.n));
         linear = sum.z;
         let r = logistic(xp.x + sum.x);
         g = vec3<f32>(r, logistic(xp.y + sum.y), tangent(fma(r, linear, xp.z)));
-        h = fma(g.y, before - g.z, g.z);
+        h_now = fma(g.y, before - g.z, g.z);
     }
     put_gates(gate, g.x);
     put_gates(gate + p.n, g.y);
     put_gates(gate + 2u * p.n, g.z);
-    put_q(p.q + at, linear);
-    put_y(p.y + at, h);
+    put_q(of_now(p.q, p.n) + at, linear);
+    let i = of_now(p.y, p.n) + at;
+    put_y(i, h_now);
+//: if W == 1
+    h_after(row, unit, get_y(i));
+//: end
 }

@@ -4,13 +4,19 @@
 // A row at or past its end is held: c and h are those before, as if f were 1 and the others 0, and that
 // is what its gates are.
 //
-// m: B, n and k: H, stride: unused; a and all after it: where each operand begins in what is bound, in
-// elements.
+// m: B, n and k: H, stride: unused; since and steps: which of the window's `time` timesteps, in the order in which they
+// are made; a and all after it: where each operand begins in what is bound, in elements.
 struct Params {
-    m: u32, n: u32, k: u32, stride: u32, flags: u32, t: u32,
+    m: u32, n: u32, k: u32, stride: u32, flags: u32,
+//: if W == 1
+    since: u32, steps: u32, time: u32,
+//: else
+    t: u32,
+//: end
     a: u32, b: u32, bias: u32, gates: u32, before: u32, c: u32, y: u32, lengths: u32,
 }
 var<immediate> p: Params;
+//: include moment
 
 const BIAS = 1u;    // there is a bias
 const LENGTHS = 2u; // there are lengths
@@ -31,13 +37,13 @@ fn biases(unit: u32) -> vec4<f32> {
 
 fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let at = row * p.n + unit;
-    let gate = p.gates + row * 4u * p.n + unit;
-    let before = get_c_before(p.before + at);
+    let gate = of_now(p.gates, 4u * p.n) + row * 4u * p.n + unit;
+    let before = c_before_at(at);
     var g = vec4<f32>(0.0, 1.0, 0.0, 0.0);
-    var now = before;
-    var h = 0.0;
-    if (p.flags & LENGTHS) != 0u && p.t >= lengths[p.lengths + row] {
-        h = h_before(row, unit);
+    var c_now = before;
+    var h_now = 0.0;
+    if (p.flags & LENGTHS) != 0u && moment() >= lengths[p.lengths + row] {
+        h_now = h_before(row, unit);
     } else {
         let xp = vec4<f32>(
             get_gates(gate),
@@ -47,13 +53,25 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
         );
         let v = xp + sum;
         g = vec4<f32>(logistic(v.x), logistic(v.y), tangent(v.z), logistic(v.w));
-        now = fma(g.y, before, g.x * g.z);
-        h = g.w * tangent(now);
+        c_now = fma(g.y, before, g.x * g.z);
+        h_now = g.w * tangent(c_now);
     }
     put_gates(gate, g.x);
     put_gates(gate + p.n, g.y);
     put_gates(gate + 2u * p.n, g.z);
     put_gates(gate + 3u * p.n, g.w);
-    put_c(p.c + at, now);
-    put_y(p.y + at, h);
+    put_c(of_now(p.c, p.n) + at, c_now);
+    let i = of_now(p.y, p.n) + at;
+    put_y(i, h_now);
+//: if W == 1
+    h_after(row, unit, get_y(i));
+//: end
 }
+//: if W == 1
+fn c_before_at(at: u32) -> f32 {
+    if begins { return get_c_before(p.before + at); }
+    return get_c(p.c + behind * p.m * p.n + at);
+}
+//: else
+fn c_before_at(at: u32) -> f32 { return get_c_before(p.before + at); }
+//: end

@@ -1,6 +1,6 @@
 //! Which adapters there are, which of them can train, and which is taken.
 
-use crate::target::{DeviceKind, Limits, Target};
+use crate::target::{DeviceKind, Limits, Target, Windows};
 
 use super::{Device, heaps, trust};
 
@@ -195,6 +195,8 @@ impl Adapter {
             memory_bytes: memory.bytes,
             memory_left_bytes: memory.left,
             buffer_memory: None,
+            rates: None,
+            windows: Windows::default(),
             limits: planned_limits(&limits, features),
         };
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);

@@ -49,9 +49,16 @@ impl Pace {
 }
 
 impl Device {
-    /// Has the runs that begin from now on estimate the time of dispatches by `rates`, which a probe has measured.
+    /// Has the runs that begin from now on estimate the time of dispatches by `rates`, which a probe has measured, and
+    /// the plans made for it from now on choose kernels by them.
     pub fn set_rates(&mut self, rates: Rates) {
         self.pace.rates = rates;
+        self.choose_kernels_by(Some(rates));
+    }
+
+    /// Has the plans made for it from now on choose kernels by `rates`, or by what nobody measured.
+    pub fn choose_kernels_by(&mut self, rates: Option<Rates>) {
+        self.target.rates = rates;
     }
 
     /// Has submissions cut at so many seconds whatever kind of device it is, so that this can be tested.

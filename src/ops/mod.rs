@@ -75,6 +75,12 @@ pub trait Rule {
         false
     }
 
+    /// The same dispatches as of [`Rule::lower`], of which each reads no more of input 0 than a piece of so many
+    /// timesteps; what is stepwise has an answer of its own.
+    fn lower_in_pieces(&self, at: &Lowering, _steps: u32) -> Vec<Dispatch> {
+        self.lower(at)
+    }
+
     /// What the op needs this input for, in a few words: why a tensor that it reads on the way back is kept for it.
     fn need(&self, _input: usize) -> &'static str {
         "what it is worked out from"

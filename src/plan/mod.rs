@@ -22,6 +22,7 @@ use crate::ids::{ArenaId, SlotId, ValueId};
 use crate::schedule::{Schedule, schedule};
 use crate::target::Target;
 
+pub use crate::target::Rates;
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
 pub use order::ordered;
@@ -29,7 +30,6 @@ pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
 pub use thrift::Saving;
-pub use time::Rates;
 pub use uniforms::Uniforms;
 
 /// One device buffer.

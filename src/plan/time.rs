@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! a product     max(cost * (terms + tile_terms) * unit_seconds * max(tiles / workgroups, 1), bytes)
+//! a window      the same, and for each row turns * turn_seconds + weight_bytes / turn_bytes_per_second
 //! another       bytes * max(workgroups / groups, 1)
 //! bytes         moved / bytes_per_second
 //! a dispatch    one of these + dispatch_seconds
@@ -13,71 +14,17 @@
 //!
 //! [`Tile`]: crate::ops::Tile
 
-use serde::{Deserialize, Serialize};
-
 use super::Plan;
 use crate::schedule::{Access, Schedule, Step};
-
-/// What a device reaches, in as few numbers as explain the times of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rates {
-    /// Seconds that a workgroup takes for one unit of [`Tile::cost`](crate::ops::Tile::cost).
-    pub unit_seconds: f64,
-    /// Terms that a tile takes the time of beside those it sums, to begin and to store what it made.
-    pub tile_terms: f64,
-    /// Workgroups that are at work at once.
-    pub workgroups: f64,
-    /// Bytes that they move in a second, all together: what is changed in place is read and written.
-    pub bytes_per_second: f64,
-    /// Seconds of a dispatch that has nothing to do, from the end of the one before to its own.
-    pub dispatch_seconds: f64,
-    /// Seconds until the host has recorded a dispatch and handed it over.
-    pub recording_seconds: f64,
-    /// Seconds of a submission beside those of its dispatches.
-    pub submission_seconds: f64,
-}
+use crate::target::Rates;
 
 impl Rates {
-    /// Those of Mesa's software adapter with 256 bits on two idle cores of a server, by which plans are ranked
-    /// where nothing was measured. A graphics processor has others, but much the same order of plans.
-    pub const fn assumed() -> Self {
-        Self {
-            unit_seconds: 1.25e-10,
-            tile_terms: 31.0,
-            workgroups: 2.0,
-            bytes_per_second: 9.5e9,
-            dispatch_seconds: 50e-6,
-            recording_seconds: 1.5e-6,
-            submission_seconds: 60e-6,
-        }
-    }
-
-    /// The same, unless a number of them is none that a device can have.
-    pub fn checked(self) -> Option<Self> {
-        let positive = [self.unit_seconds, self.workgroups, self.bytes_per_second];
-        let others = [self.tile_terms, self.dispatch_seconds, self.recording_seconds, self.submission_seconds];
-        let sound = positive.iter().all(|x| x.is_finite() && *x > 0.0)
-            && others.iter().all(|x| x.is_finite() && *x >= 0.0)
-            && self.workgroups >= 1.0;
-        sound.then_some(self)
-    }
-
-    /// The same of a device that works on so many workgroups at once, and is no faster with all of them at work.
-    pub fn with_workgroups(self, workgroups: f64) -> Self {
-        Self { workgroups, unit_seconds: self.unit_seconds * workgroups / self.workgroups, ..self }
-    }
-
     /// Seconds that the device takes for one dispatch.
     pub fn seconds_of(&self, step: &Step) -> f64 {
         let groups = step.workgroups();
         let bytes = step.moved_bytes() / self.bytes_per_second;
         let busy = match step.dispatch.tile {
-            Some(tile) => {
-                let terms = f64::from(tile.terms) + self.tile_terms;
-                let arithmetic = f64::from(tile.cost) * terms * self.unit_seconds;
-                bytes.max(arithmetic * (groups / self.workgroups).max(1.0))
-            }
+            Some(tile) => bytes.max(tile.seconds(groups, self)),
             // Few workgroups have their share of the bandwidth and no more.
             None => bytes * (self.workgroups / groups).max(1.0),
         };
@@ -143,7 +90,7 @@ mod tests {
     use crate::nn::{Model, Task};
     use crate::ops::{Binary, Layout, Matmul, Op};
     use crate::plan::Staging;
-    use crate::target::Target;
+    use crate::target::{Target, Turns};
     use crate::tensor::TensorType;
     use crate::training::{Planned, Storage, Training};
 
@@ -157,6 +104,7 @@ mod tests {
             dispatch_seconds: 3e-6,
             recording_seconds: 2e-6,
             submission_seconds: 40e-6,
+            turns: Some(Turns { seconds: 1e-6, bytes_per_second: 100e9 }),
         }
     }
 
@@ -299,6 +247,8 @@ mod tests {
             Rates { bytes_per_second: f64::INFINITY, ..good },
             Rates { tile_terms: -1.0, ..good },
             Rates { dispatch_seconds: f64::INFINITY, ..good },
+            Rates { turns: Some(Turns { seconds: f64::NAN, bytes_per_second: 1.0 }), ..good },
+            Rates { turns: Some(Turns { seconds: 0.0, bytes_per_second: 0.0 }), ..good },
         ] {
             assert_eq!(bad.checked(), None, "{bad:?}");
         }

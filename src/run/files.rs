@@ -25,7 +25,9 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::Error;
 use crate::nn::{Inputs, Targets, Time};
-use crate::storage::{self, Lock, NamedTensor, StorageError, load_tensors, save_tensors, write_atomically};
+use crate::storage::{
+    self, Lock, NamedTensor, StorageError, check_regular, load_tensors, read_stream, save_tensors, write_atomically,
+};
 use crate::target::Target;
 use crate::text::Vocabulary;
 use crate::training::{Planned, Session, StepReport, Training};
@@ -35,6 +37,8 @@ const VOCABULARY: &str = "vocabulary.json";
 const MODEL: &str = "model.safetensors";
 pub(super) const METRICS: &str = "metrics.jsonl";
 const PLAN: &str = "plan.json";
+/// More bytes than any such file has.
+const MOST_BYTES_OF_PLAN: u64 = 1 << 30;
 const SUMMARY: &str = "summary.json";
 
 /// The folder of a run under way, which no other run can write to.
@@ -162,6 +166,15 @@ impl Folder {
     /// Storage.
     pub fn save_plan(&self, plan: &PlanReport) -> Result<(), StorageError> {
         write_atomically(&self.path.join(PLAN), &json(plan, true))
+    }
+
+    /// What the run was planned for, where its folder says so.
+    pub fn planned_for(&self) -> Option<Target> {
+        let path = self.path.join(PLAN);
+        let text = check_regular(&path).and_then(|()| read_stream(&path, MOST_BYTES_OF_PLAN)).ok()?;
+        let mut plan: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        let target: Target = serde_json::from_value(plan.get_mut("target")?.take()).ok()?;
+        target.checked().ok()
     }
 
     /// The run that was begun here and ended before its first checkpoint, if that is how it stands.

@@ -291,7 +291,11 @@ impl<'a> Learner<'a> {
             let reason = "and the run has no checkpoint to go on from: `every` in `[checkpoint]` says when one is made";
             return Err(EngineError::Lost { reason: reason.into() }.into());
         };
-        let device = open()?;
+        let mut device = open()?;
+        let before = &self.session.planned().plan.target;
+        if before.is_of_one_device_with(device.target()) {
+            device.choose_kernels_by(before.rates);
+        }
         self.session = self.run.start(self.run.plan(device.target())?, &device, &mut |news| tell(watcher, news))?;
         self.about = about(self.run, self.session.planned(), &self.remark);
         tell(watcher, &format!("Going on from the checkpoint of step {}.", checkpoint.about.step));

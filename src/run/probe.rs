@@ -13,6 +13,7 @@
 //! | short | a product of few terms: what a tile takes beside them |
 //! | tile | one workgroup alone: how many there are at once |
 //! | columns, sum, update | bytes: sums of columns, a sum, an optimizer's update in place |
+//! | few units, more units | of a graphics processor: what it takes to go through timesteps within a dispatch |
 
 mod cache;
 mod processors;
@@ -26,10 +27,10 @@ use crate::error::Error;
 use crate::ids::SlotId;
 use crate::plan::{Plan, Rates};
 use crate::schedule::Step;
-use crate::target::DeviceKind;
+use crate::target::{DeviceKind, Turns};
 
 use processors::others_seconds;
-use programs::{PRODUCTS, STREAMS, plan};
+use programs::{PRODUCTS, STREAMS, WINDOWS, plan};
 
 pub use cache::{Cache, Probed};
 
@@ -43,6 +44,8 @@ const ROUNDS: u32 = 5;
 const SLOW: f64 = 0.1;
 /// How much longer than its share of the processors a submission takes where other work has them too.
 const CROWDED: f64 = 1.25;
+/// Seconds of a byte of a weight: fewer than any workgroup takes.
+const LEAST_BYTE: f64 = 1e-13;
 /// More terms than any tile takes to begin and to end.
 const MOST_TILE_TERMS: f64 = 256.0;
 
@@ -117,7 +120,9 @@ impl Probe {
             nothing = nothing.least(self.submit(None, 0)?);
         }
         let mut times: Vec<(&str, Each)> = Vec::new();
-        for name in ["idle", "short", "tile"].into_iter().chain(PRODUCTS.map(|(name, _)| name)).chain(STREAMS) {
+        let windows = WINDOWS.map(|(name, _)| name).into_iter().filter(|name| self.has(name)).collect::<Vec<_>>();
+        let names = ["idle", "short", "tile"].into_iter().chain(PRODUCTS.map(|(name, _)| name)).chain(STREAMS);
+        for name in names.chain(windows) {
             times.push((name, self.each(name, nothing)?));
         }
         let of = |name: &str| times.iter().find(|(n, _)| *n == name).expect("every program was timed").1;
@@ -136,6 +141,11 @@ impl Probe {
         let rates = solve(plan, known, &|name| (of(name).alone - idle.least).max(0.0));
         let computes_here = plan.target.device_kind == DeviceKind::Cpu;
         Ok(if computes_here { rates.with_workgroups(rates.workgroups.min(processors())) } else { rates })
+    }
+
+    /// Whether there is such a program.
+    fn has(&self, name: &str) -> bool {
+        !self.engine.plan().schedule.steps_of(name).is_empty()
     }
 
     /// Seconds of one dispatch of a program.
@@ -214,7 +224,36 @@ fn solve(plan: &Plan, known: Rates, busy: &dyn Fn(&str) -> f64) -> Rates {
     let moved = |step: &Step| step.moved_bytes() * (workgroups / step.workgroups()).max(1.0);
     let moved: f64 = STREAMS.iter().flat_map(|name| plan.schedule.steps_of(name)).map(moved).sum();
     let streamed: f64 = STREAMS.iter().map(|name| busy(name)).sum();
-    Rates { unit_seconds: together * workgroups, tile_terms, workgroups, bytes_per_second: moved / streamed, ..known }
+    let bytes_per_second = moved / streamed;
+    let rates = Rates { unit_seconds: together * workgroups, tile_terms, workgroups, bytes_per_second, ..known };
+    Rates { turns: turns(plan, rates, busy), ..rates }
+}
+
+/// What it takes to go through timesteps within a dispatch, from the seconds that the dispatches of a program are each
+/// busy on average; `None` where the plan has no such program.
+fn turns(plan: &Plan, rates: Rates, busy: &dyn Fn(&str) -> f64) -> Option<Turns> {
+    let all = WINDOWS.map(|(name, _)| {
+        let steps = plan.schedule.steps_of(name);
+        let (windows, others): (Vec<&Step>, Vec<&Step>) =
+            steps.iter().partition(|step| step.dispatch.tile.is_some_and(|tile| tile.turns > 0));
+        let others: f64 = others.iter().map(|step| rates.seconds_of(step) - rates.dispatch_seconds).sum();
+        let tiles = windows
+            .iter()
+            .filter_map(|step| Some(((step.workgroups() / rates.workgroups).max(1.0), step.dispatch.tile?)));
+        let (turns, bytes) = tiles.fold((0.0, 0.0), |(turns, bytes), (times, tile)| {
+            (turns + times * f64::from(tile.turns), bytes + times * tile.weight_bytes as f64)
+        });
+        (turns, bytes, if windows.is_empty() { 0.0 } else { busy(name) * steps.len() as f64 - others })
+    });
+    let [(few, few_bytes, short), (many, many_bytes, long)] = all;
+    if few == 0.0 || many == 0.0 {
+        return None;
+    }
+    // Both have as many turns for each byte as they have; what is left of the one without the other's is bytes.
+    let a_byte = (long - short * many / few) / (many_bytes - few_bytes * many / few);
+    let a_byte = a_byte.clamp(LEAST_BYTE, f64::MAX);
+    let seconds = ((short - few_bytes * a_byte) / few).max(0.0);
+    Some(Turns { seconds, bytes_per_second: 1.0 / a_byte })
 }
 
 /// The cost of one term of all tiles of a program's products, and how many terms they have.
@@ -239,14 +278,24 @@ mod tests {
                 workgroups: 40.0,
                 bytes_per_second: 2e12,
                 dispatch_seconds: 3e-6,
+                turns: Some(Turns { seconds: 1.5e-6, bytes_per_second: 80e9 }),
                 ..Rates::assumed()
             };
             // By those of a software adapter, what a graphics processor's kernels multiply would be moved more slowly.
             let assumed = (target.device_kind == DeviceKind::Cpu).then(Rates::assumed);
             for rates in assumed.into_iter().chain([graphics]) {
-                let busy = |name: &str| plan.program_seconds(name, &rates) - rates.dispatch_seconds;
-                let unknown =
-                    Rates { unit_seconds: 1.0, tile_terms: 0.0, workgroups: 1.0, bytes_per_second: 1.0, ..rates };
+                let busy = |name: &str| {
+                    let dispatches = plan.dispatches(name).max(1) as f64;
+                    plan.program_seconds(name, &rates) / dispatches - rates.dispatch_seconds
+                };
+                let unknown = Rates {
+                    unit_seconds: 1.0,
+                    tile_terms: 0.0,
+                    workgroups: 1.0,
+                    bytes_per_second: 1.0,
+                    turns: None,
+                    ..rates
+                };
                 let found = solve(&plan, unknown, &busy);
                 let pairs = [
                     (found.unit_seconds, rates.unit_seconds),
@@ -254,7 +303,11 @@ mod tests {
                     (found.workgroups, rates.workgroups),
                     (found.bytes_per_second, rates.bytes_per_second),
                 ];
-                for (found, is) in pairs {
+                let turns = found.turns.zip(rates.turns);
+                assert_eq!(turns.is_some(), target.device_kind != DeviceKind::Cpu, "{name}");
+                let turns = turns
+                    .map(|(found, is)| [(found.seconds, is.seconds), (found.bytes_per_second, is.bytes_per_second)]);
+                for (found, is) in pairs.into_iter().chain(turns.into_iter().flatten()) {
                     assert!((found / is - 1.0).abs() < 0.01, "{name}: {found} is {is}");
                 }
             }

@@ -75,8 +75,9 @@ impl Training {
             return Ok(asked);
         }
         let rates = Rates::assumed();
-        let asked_seconds = asked.plan.seconds(self.accumulate, &rates);
         let mut offers = self.offers(target, &rates)?;
+        let own = offers.iter().find(|offer| offer.way == self.way());
+        let asked_seconds = own.map_or_else(|| asked.plan.seconds(self.accumulate, &rates), |own| own.seconds);
         offers.retain(|offer| self.allowed(target).is_none_or(|allowed| offer.bytes <= allowed));
         for offer in &offers {
             let Ok(planned) = self.in_way(offer.way).plan(target) else { continue };
@@ -92,12 +93,14 @@ impl Training {
         Ok(asked)
     }
 
-    /// Every way known to make its updates, the fastest first.
+    /// Every way known to make its updates, the fastest first by `rates`, which kernels are chosen by as well.
     ///
     /// # Errors
     /// As [`Training::plan`].
     pub fn offers(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
         self.check()?;
+        let measured = Some(*rates).filter(|rates| *rates != Rates::assumed());
+        let target = &Target { rates: measured, ..target.clone() };
         let first = outline(self, target)?;
         let dispatches = first.schedule.steps.len() as u64;
         let learnt = first.schedule.steps_of("first").len() as u64;

@@ -17,7 +17,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use crate::ops::{Binding, Dispatch, Lowering};
 use crate::shader;
 use crate::shader::Shader;
-use crate::target::{DeviceKind, Target};
+use crate::target::{DeviceKind, Rates, Target, Turns};
 use crate::tensor::DType;
 
 mod cooperative;
@@ -30,12 +30,27 @@ pub use tiling::Tiling;
 use tiling::{Pace, TILINGS};
 
 /// What a workgroup of a product does, as far as it takes time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tile {
     /// Terms of each of its sums.
     pub terms: u32,
     /// How long one term of all its sums takes, in units that compare it with other kernels for the same target.
     pub cost: u32,
+    /// How often all its threads wait for one another, where it goes through timesteps.
+    pub turns: u32,
+    /// Bytes of weights that it reads in all of these together.
+    pub weight_bytes: u64,
+}
+
+impl Tile {
+    /// Seconds that so many of them take on a device that reaches `rates`, should nothing else hold them up.
+    pub fn seconds(&self, groups: f64, rates: &Rates) -> f64 {
+        let terms = f64::from(self.terms) + rates.tile_terms;
+        let summed = f64::from(self.cost) * terms * rates.unit_seconds;
+        let turns = rates.turns.unwrap_or(Turns::ASSUMED);
+        let turned = f64::from(self.turns) * turns.seconds + self.weight_bytes as f64 / turns.bytes_per_second;
+        (summed + turned) * (groups / rates.workgroups).max(1.0)
+    }
 }
 
 /// A kernel and the constants it is written out for.
@@ -223,7 +238,7 @@ impl Variant {
 
     /// What a workgroup does for sums of so many terms.
     pub(crate) fn work(self, terms: u32) -> Tile {
-        Tile { terms, cost: self.term_cost() }
+        Tile { terms, cost: self.term_cost(), ..Tile::default() }
     }
 }
 

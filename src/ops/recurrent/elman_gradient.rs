@@ -1,6 +1,7 @@
 //! `dp[t] = (dy[t] + Wᵀ dp[t+1]) * f'(y[t])`, from the last timestep to the first, over `dy`.
 
-use super::cell::{ELMAN_GRADIENT, FUNCTION, LENGTHS, Step};
+use super::cell::{BEHIND, DOWN, ELMAN_GRADIENT, FUNCTION, LENGTHS, Step};
+use super::whole::Steps;
 use super::*;
 use crate::ops::binary;
 use crate::ops::matmul::kernel::{Epilogue, Extra, Product};
@@ -54,6 +55,24 @@ impl ElmanGradient {
         dispatches
     }
 
+    /// The window in one dispatch, where that is quicker than to make each timestep like `single`.
+    fn whole(&self, at: &Lowering, e: Window, single: &Dispatch) -> Option<Dispatch> {
+        let carried = if self.lengths { LENGTHS } else { u32::from(self.last) * BEHIND };
+        let flags = carried + u32::from(!self.reverse) * DOWN + ((self.function as u32) << FUNCTION);
+        let each = Step { batch: e.batch, hidden: e.hidden, depth: e.hidden, stride: e.hidden, flags, t: 0 };
+        let steps = Steps { each, since: 0, steps: e.time, time: e.time };
+        let [dp, carry] = [0, 1].map(Operand::Output);
+        let (w, dy) = (at.read(2), Operand::Input(0));
+        // Something has to be bound, even though it is not read.
+        let (carried, lengths) = match (self.lengths, self.last) {
+            (true, _) => (at.update_all(Operand::Input(3), carry), at.read(4)),
+            (false, true) => (at.read(3), w.clone()),
+            (false, false) => (w.clone(), w.clone()),
+        };
+        let bindings = [at.read(1), w, at.update_all(dy, dp), carried, lengths];
+        ELMAN_GRADIENT.window(at, steps, single, bindings)
+    }
+
     /// All dispatches where rows are held, whose gradient is carried on beside the products.
     fn lower_with_lengths(&self, at: &Lowering, e: Window) -> Vec<Dispatch> {
         let flags = LENGTHS + ((self.function as u32) << FUNCTION);
@@ -75,7 +94,8 @@ impl ElmanGradient {
             ];
             ELMAN_GRADIENT.dispatch(at, step, bindings)
         };
-        let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
+        let whole = self.whole(at, e, &one(e.first()));
+        let mut dispatches = whole.map_or_else(|| e.times().rev().map(one).collect(), |whole| vec![whole]);
         if at.wanted[1] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], onto);
@@ -126,14 +146,15 @@ impl Rule for ElmanGradient {
             return self.lower_with_lengths(at, e);
         }
         let step = self.step(e, e.hidden);
-        let mut dispatches = self.last_step(at, e);
-        dispatches.extend(e.times().rev().skip(1).map(|t| {
-            let after = e.after(t).expect("only the last timestep has none after it");
-            let after = at.one(Operand::Output(0), after);
+        let one = |t: u32| {
+            // Of the window's last timestep, which is not made so, it tells no more than what such a dispatch is like.
+            let after = at.one(Operand::Output(0), e.after(t).unwrap_or(t));
             let y = at.one(Operand::Input(1), t);
             let now = at.update_one(Operand::Input(0), Operand::Output(0), t);
             product(at, &step, [after, at.read(2)], Some(y), now)
-        }));
+        };
+        let stepwise = || self.last_step(at, e).into_iter().chain(e.times().rev().skip(1).map(one)).collect();
+        let mut dispatches = self.whole(at, e, &one(e.first())).map_or_else(stepwise, |whole| vec![whole]);
         if at.wanted[1] {
             let first = at.one(Operand::Output(0), e.first());
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.hidden], Epilogue::default());

@@ -9,7 +9,8 @@
 //!
 //! Cho et al. 2014, in the form of `torch.nn.GRU`.
 
-use super::cell::{BIAS, GRU, LENGTHS, Step};
+use super::cell::{BIAS, DOWN, GRU, LENGTHS, Step};
+use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
 use crate::ops::{Function, InPlace, Rule, Site};
@@ -95,7 +96,21 @@ impl Rule for Gru {
             ];
             GRU.dispatch(at, Step { t, ..step }, bindings)
         };
-        let mut dispatches: Vec<Dispatch> = e.times().map(one).collect();
+        let whole = || {
+            let each = Step { flags: flags + u32::from(self.reverse) * DOWN, ..step };
+            let steps = Steps { each, since: 0, steps: e.time, time: e.time };
+            let bindings = [
+                at.one(Operand::Input(1), 0),
+                at.read(2),
+                bias.clone(),
+                at.update_all(Operand::Input(0), gates),
+                at.write_all(q),
+                at.write_all(y),
+                lengths.clone(),
+            ];
+            GRU.window(at, steps, &one(e.last()), bindings)
+        };
+        let mut dispatches = whole().map_or_else(|| e.times().map(one).collect(), |whole| vec![whole]);
         if at.wanted[3] {
             dispatches.extend(copy_last(at, e, &[0], 3));
         }

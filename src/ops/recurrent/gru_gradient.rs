@@ -9,7 +9,8 @@
 //! `dn` is the gradient of `xp`'s share and `dq` that of the state's, which the reset gate stands
 //! between: so the weight's and the bias's gradients take two gates from `dgates` and one from `dq`.
 
-use super::cell::{GRU_GRADIENT, Step};
+use super::cell::{DOWN, GRU_GRADIENT, Step};
+use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
 use crate::ops::matmul::{Layout, multiply, product};
@@ -67,6 +68,10 @@ impl Rule for GruGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        self.lower_in_pieces(at, self.window(at).time)
+    }
+
+    fn lower_in_pieces(&self, at: &Lowering, steps: u32) -> Vec<Dispatch> {
         let e = self.window(at);
         let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(3), flags: 0, t: 0 };
         let [dgates, dq, carry] = [0, 1, 2].map(Operand::Output);
@@ -90,7 +95,28 @@ impl Rule for GruGradient {
             ];
             GRU_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
         };
-        let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
+        let whole = |times: &Range<u32>| {
+            let since = e.made_before(times);
+            // There are not as many bindings as what another dispatch made and what came before the window would take.
+            let (apart, times) = if since == 0 { (None, times.clone()) } else { e.without_first(times) };
+            let after = |of| e.after_all(&times).map(|after| at.one(of, after));
+            let carried = if since == 0 { Operand::Input(6) } else { carry };
+            let bindings = [
+                after(dgates).unwrap_or_else(|| at.read(4)),
+                w.clone(),
+                at.some(Operand::Input(0), &times),
+                at.update_some(Operand::Input(1), dgates, &times),
+                at.update_some(Operand::Input(2), dq, &times),
+                at.read(3),
+                at.update_all(carried, carry),
+                after(dq).unwrap_or_else(|| w.clone()),
+            ];
+            let each = Step { depth: e.width(3), flags: u32::from(!self.reverse) * DOWN, ..step };
+            let steps = Steps { each, since, steps: times.end - times.start, time: e.time };
+            let window = GRU_GRADIENT.window(at, steps, &one(e.first()), bindings)?;
+            Some([window].into_iter().chain(apart.map(one)).collect())
+        };
+        let mut dispatches = e.backward(steps, whole, one);
         if at.wanted[2] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let sum = |depth, stride| Product::new(Layout::Nn, [e.batch, e.hidden, depth], onto).with_stride(stride);

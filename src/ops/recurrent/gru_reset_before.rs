@@ -207,7 +207,7 @@ impl Rule for GruResetBefore {
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![gates.0, h.0, at.read(2), bias, lengths, y.0],
-                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST) }),
+                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST), ..Tile::default() }),
             }
         };
         let mut dispatches: Vec<Dispatch> = e.steps().map(step).collect();

@@ -111,7 +111,7 @@ impl Rule for GruResetBeforeGradient {
                 params: bytes_of(&params).to_vec(),
                 groups: [e.batch.div_ceil(ROWS), 1, 1],
                 bindings: vec![dy.0, gates.0, h.0, at.read(4), carry, lengths],
-                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST) }),
+                tile: Some(Tile { terms: e.hidden, cost: e.hidden.saturating_mul(UNIT_COST), ..Tile::default() }),
             });
             carry = Binding::update(Operand::Output(2), Operand::Output(2), 0..at.outputs[2].bytes());
         }

@@ -8,7 +8,8 @@
 //!
 //! Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`.
 
-use super::cell::{BIAS, LENGTHS, LSTM, Step};
+use super::cell::{BIAS, DOWN, LENGTHS, LSTM, Step};
+use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
 use crate::ops::{ColumnSum, Function, InPlace, Rule, Site};
@@ -96,7 +97,22 @@ impl Rule for Lstm {
             ];
             LSTM.dispatch(at, Step { t, ..step }, bindings)
         };
-        let mut dispatches: Vec<Dispatch> = e.times().map(one).collect();
+        let whole = || {
+            let each = Step { flags: flags + u32::from(self.reverse) * DOWN, ..step };
+            let steps = Steps { each, since: 0, steps: e.time, time: e.time };
+            let bindings = [
+                at.one(Operand::Input(1), 0),
+                at.read(2),
+                bias.clone(),
+                at.update_all(Operand::Input(0), gates),
+                at.one(Operand::Input(1), 1),
+                at.write_all(c),
+                at.write_all(y),
+                lengths.clone(),
+            ];
+            LSTM.window(at, steps, &one(e.last()), bindings)
+        };
+        let mut dispatches = whole().map_or_else(|| e.times().map(one).collect(), |whole| vec![whole]);
         if at.wanted[3] {
             dispatches.extend(copy_last(at, e, &[0, 1], 3));
         }

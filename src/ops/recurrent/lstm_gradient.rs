@@ -8,7 +8,8 @@
 //!
 //! `c[t]` is worked out again from `c[t-1]`, which is needed anyway.
 
-use super::cell::{LENGTHS, LSTM_GRADIENT, Step};
+use super::cell::{DOWN, LENGTHS, LSTM_GRADIENT, Step};
+use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
 use crate::ops::matmul::{Layout, multiply, product};
@@ -69,6 +70,10 @@ impl Rule for LstmGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
+        self.lower_in_pieces(at, self.window(at).time)
+    }
+
+    fn lower_in_pieces(&self, at: &Lowering, steps: u32) -> Vec<Dispatch> {
         let e = self.window(at);
         let flags = u32::from(self.lengths) * LENGTHS;
         let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(4), flags, t: 0 };
@@ -93,7 +98,25 @@ impl Rule for LstmGradient {
             ];
             LSTM_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
         };
-        let mut dispatches: Vec<Dispatch> = e.times().rev().map(one).collect();
+        let whole = |times: &Range<u32>| {
+            let each = Step { depth: e.width(4), flags: flags + u32::from(!self.reverse) * DOWN, ..step };
+            let since = e.made_before(times);
+            let carried = if since == 0 { Operand::Input(5) } else { carry };
+            let after = e.after_all(times).map_or_else(|| w.clone(), |after| at.one(dgates, after));
+            let bindings = [
+                at.one(Operand::Input(3), 1),
+                w.clone(),
+                at.some(Operand::Input(0), times),
+                at.update_some(Operand::Input(1), dgates, times),
+                at.read(2),
+                at.update_all(carried, carry),
+                lengths.clone(),
+                after,
+            ];
+            let steps = Steps { each, since, steps: times.end - times.start, time: e.time };
+            LSTM_GRADIENT.window(at, steps, &one(e.first()), bindings).map(|window| vec![window])
+        };
+        let mut dispatches = e.backward(steps, whole, one);
         if at.wanted[1] {
             let onto = Epilogue { accumulate: true, ..Epilogue::default() };
             let dh0 = Product::new(Layout::Nn, [e.batch, e.hidden, e.width(4)], onto);

@@ -1,4 +1,5 @@
-//! Recurrences over a window: one dispatch a timestep, in which the cell is fused with its product.
+//! Recurrences over a window: one dispatch a timestep, in which the cell is fused with its product, or, where that is
+//! quicker, one for many timesteps (see `whole`).
 //!
 //! The products with the inputs, `xp`, are one matmul in front, and the weight's gradient is one
 //! behind. What is left is `h[t]` from `h[t-1]`, whose kernel sums a product of [`matmul`] and works
@@ -35,6 +36,7 @@ mod lstm;
 mod lstm_gradient;
 mod piecewise;
 mod weight;
+mod whole;
 
 use std::ops::Range;
 
@@ -112,6 +114,45 @@ impl Window {
         Self { reverse: !self.reverse, ..self }.before(t)
     }
 
+    /// The timesteps in pieces of so many, counted from the window's start, in the order in which gradients need them.
+    fn pieces(self, steps: u32) -> Vec<Range<u32>> {
+        let count = self.time.div_ceil(steps);
+        let piece = |i: u32| i * steps..((i + 1) * steps).min(self.time);
+        let pieces = (0..count).map(piece);
+        if self.reverse { pieces.collect() } else { pieces.rev().collect() }
+    }
+
+    /// The dispatches of the way back, piece by piece of `steps` timesteps: each as a `whole` where that is had, else
+    /// `one` timestep after the other.
+    fn backward(
+        self,
+        steps: u32,
+        whole: impl Fn(&Range<u32>) -> Option<Vec<Dispatch>>,
+        one: impl Fn(u32) -> Dispatch,
+    ) -> Vec<Dispatch> {
+        let stepwise = |times: &Range<u32>| self.times().rev().filter(|t| times.contains(t)).map(&one).collect();
+        let piece = |times: Range<u32>| whole(&times).unwrap_or_else(|| stepwise(&times));
+        self.pieces(steps).into_iter().flat_map(piece).collect()
+    }
+
+    /// The window's first timestep, if it is one of these, and the others.
+    fn without_first(self, times: &Range<u32>) -> (Option<u32>, Range<u32>) {
+        let Some(first) = Some(self.first()).filter(|first| times.contains(first)) else {
+            return (None, times.clone());
+        };
+        (Some(first), if self.reverse { times.start..times.end - 1 } else { times.start + 1..times.end })
+    }
+
+    /// The timestep that goes on from the state of the last of these.
+    fn after_all(self, times: &Range<u32>) -> Option<u32> {
+        self.after(if self.reverse { times.start } else { times.end - 1 })
+    }
+
+    /// How many timesteps of the way back are made before these.
+    fn made_before(self, times: &Range<u32>) -> u32 {
+        if self.reverse { times.start } else { self.time - times.end }
+    }
+
     /// The timestep that goes on from the state before the window.
     fn first(self) -> u32 {
         if self.reverse { self.time - 1 } else { 0 }
@@ -152,6 +193,21 @@ impl Lowering<'_> {
     /// Reads timestep `t` of `from` and writes that of `to` in its place.
     fn update_one(&self, from: Operand, to: Operand, t: u32) -> Binding {
         Binding::update(from, to, self.entries(to, t..t + 1))
+    }
+
+    /// Reads some entries of an operand's outermost dimension.
+    fn some(&self, operand: Operand, entries: &Range<u32>) -> Binding {
+        Binding::read(operand, self.entries(operand, entries.clone()))
+    }
+
+    /// Reads some entries of `from` and writes those of `to` in their place.
+    fn update_some(&self, from: Operand, to: Operand, entries: &Range<u32>) -> Binding {
+        Binding::update(from, to, self.entries(to, entries.clone()))
+    }
+
+    /// Writes all of an operand.
+    fn write_all(&self, operand: Operand) -> Binding {
+        Binding::write(operand, 0..self.type_of(operand).bytes())
     }
 
     /// Reads all of `from` and writes all of `to` in its place.

@@ -145,7 +145,7 @@ impl Rule for PiecewiseGradient {
         let one = lowering.entries(Operand::Input(0), 0..1).end.max(1);
         let mut held = 0..0;
         let mut all = Vec::new();
-        for mut dispatch in self.of.rule().lower(&lowering) {
+        for mut dispatch in self.of.rule().lower_in_pieces(&lowering, self.steps) {
             for binding in &mut dispatch.bindings {
                 match binding.reads {
                     Some(Operand::Input(0)) => {
@@ -182,7 +182,7 @@ impl Rule for PiecewiseGradient {
         let row = dy.len() / time as usize;
         let mut piece = vec![0.0; self.steps.min(time) as usize * row];
         let mut held = 0..0;
-        for dispatch in self.of.rule().lower(&lowering) {
+        for dispatch in self.of.rule().lower_in_pieces(&lowering, self.steps) {
             let of_dy = |binding: &&Binding| binding.reads == Some(Operand::Input(0));
             let Some(read) = dispatch.bindings.iter().find(of_dy) else { continue };
             let one = lowering.entries(Operand::Input(0), 0..1).end.max(1);

@@ -3,15 +3,19 @@
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::SlotId;
-use crate::ops::{Adam, Binary, ColumnSum, Fill, Layout, Matmul, ShapeError, Update};
+use crate::ops::{Adam, Binary, ColumnSum, Copy, Fill, Layout, Lstm, LstmGradient, Matmul, ShapeError, Update};
 use crate::plan::{Plan, Staging};
-use crate::target::{DeviceKind, Target};
+use crate::target::{DeviceKind, Target, Windows};
 use crate::tensor::TensorType;
 
 /// The products that are timed; the other programs have names of their own.
 pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Layout::Nt), ("tn", Layout::Tn)];
 /// What moves bytes.
 pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
+/// What goes through timesteps in one dispatch, forward and back, and its units.
+pub(super) const WINDOWS: [(&str, u32); 2] = [("few units", 32), ("more units", 128)];
+/// Timesteps of these, and rows.
+const WINDOW: [u32; 2] = [32, 32];
 /// Rows, columns and terms of the product that is short.
 const SHORT: [u32; 3] = [512, 512, 16];
 /// Rows of which columns are summed: few enough for there to be many columns.
@@ -48,6 +52,12 @@ pub(super) fn plan(target: &Target) -> Result<(Plan, SlotId), Error> {
     let fault = |e: ShapeError| Error::Input(format!("a probe of the device: {e}"));
     let mut graph = Graph::default();
     let waited_for = write(&mut graph, Sizes::of(target)).map_err(fault)?;
+    // What a software adapter takes for a window is told by what it takes for products.
+    if target.device_kind != DeviceKind::Cpu {
+        WINDOWS.iter().try_for_each(|&(name, hidden)| window(&mut graph, name, hidden)).map_err(fault)?;
+    }
+    graph.protect();
+    let target = &Target { windows: Windows::Whole, ..target.clone() };
     let plan = Plan::new(graph, target, Staging::for_traffic(0, 0, 0, 4096));
     plan.replay()?;
     Ok((plan, waited_for))
@@ -98,8 +108,30 @@ fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
     for (value, slot) in updated.into_iter().zip(kept) {
         graph.store(value, slot, 0);
     }
-    graph.protect();
     Ok(waited_for)
+}
+
+/// Writes a program that goes through a window of an LSTM of so many units, forward and back.
+fn window(graph: &mut Graph, name: &'static str, hidden: u32) -> Result<(), ShapeError> {
+    let [time, batch] = WINDOW;
+    graph.begin(name);
+    let [w, state] = [[4 * hidden, hidden, 1], [2, batch, hidden]].map(|shape| {
+        let shape = if shape[2] == 1 { &shape[..2] } else { &shape[..] };
+        graph.held("probe", Role::Input, TensorType::f32(shape), 1)
+    });
+    let filled = |shape: [u32; 3]| Fill { value: 0.0, shape: shape.to_vec() };
+    let xp = graph.apply_one(filled([time, batch, 4 * hidden]), &[])?;
+    let made = graph.apply(Lstm { bias: false, lengths: false, reverse: false }, &[xp, state, w])?;
+    let &[_, c, gates, _] = &made[..] else { unreachable!("an LSTM makes four tensors") };
+    let dy = graph.apply_one(filled([time, batch, hidden]), &[])?;
+    let carry = graph.apply_one(filled([2, batch, hidden]), &[])?;
+    let back = LstmGradient { lengths: false, reverse: false };
+    let dgates = graph.apply_one(back, &[dy, gates, c, state, w, carry])?;
+    // What lies where the gates lay can lie nowhere else.
+    let dgates = graph.apply_one(Copy, &[dgates])?;
+    let kept = graph.slot("probe", Role::Result, graph[dgates].ty.bytes(), 1);
+    graph.store(dgates, kept, 0);
+    Ok(())
 }
 
 /// Writes a program that is one product of what `factors` hold.

@@ -1,0 +1,174 @@
+//! Timesteps of a window in one dispatch: a workgroup makes some rows, which need nothing of one another, and goes
+//! through their timesteps by itself.
+//!
+//! | family | for | a workgroup | each sum |
+//! |---|---|---|---|
+//! | subgroup | processors whose subgroups have one known size | one subgroup, for the rows of a tile | one accumulator, in ascending order |
+//! | shared | graphics processors | as many threads as there may be, for one row | in parts that threads add up at the end |
+//!
+//! It takes no dispatch for each timestep, and reads the weight for each of them with few rows at a time, so that it wins
+//! where there are few units. Which of both is quicker is told by [`Rates`]. Those of software adapters make the same
+//! bits as a dispatch for each timestep does.
+
+use bytemuck::cast_slice;
+
+use super::cell::{Cell, Step, start_at_quads, with_cell};
+use crate::ops::matmul::Layout;
+use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, variants};
+use crate::ops::{Binding, Dispatch, Lowering, clamp};
+use crate::target::{DeviceKind, Rates, Target, Windows};
+
+/// Seconds that such a dispatch is not to take longer than: nothing can be cut within it.
+const LONGEST: f64 = 0.05;
+/// Threads of a workgroup that makes one row, at most.
+const MOST_THREADS: u32 = 1024;
+/// Threads that share a sum, at most.
+const MOST_PARTS: u32 = 32;
+
+/// Some timesteps of a window, side by side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps {
+    /// Each of them, with a product as deep as any but the first has, and [`DOWN`](super::cell::DOWN) as they run; its
+    /// `t` is not read.
+    pub each: Step,
+    /// How many of the window are made before them.
+    pub since: u32,
+    /// How many they are.
+    pub steps: u32,
+    /// How many the window has.
+    pub time: u32,
+}
+
+/// A kernel for them, and how many workgroups of it.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    family: Family,
+    groups: u32,
+    tile: Tile,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    /// With the loop of this product's kernel.
+    Subgroup(Variant),
+    /// Of so many threads side by side, each of whose sums so many share.
+    Shared { across: u32, parts: u32, width: Width },
+}
+
+impl Cell {
+    /// The dispatch of all of `steps`, with what the cell binds, in that order, where that is quicker than a dispatch
+    /// for each, which would be like `single`, or where it is asked for.
+    pub(super) fn window<const N: usize>(
+        &self,
+        at: &Lowering,
+        steps: Steps,
+        single: &Dispatch,
+        bindings: [Binding; N],
+    ) -> Option<Dispatch> {
+        let (target, asked) = (at.target, at.target.windows);
+        let rates = match asked {
+            Windows::Stepwise => return None,
+            Windows::Quicker => target.known_rates()?,
+            Windows::Whole => target.known_rates().unwrap_or(Rates::assumed()),
+        };
+        let limits = &target.limits;
+        let seen = |b: &Binding| b.bytes.end - b.bytes.start <= limits.max_storage_buffer_binding_size;
+        let counted = |b: &Binding| b.bytes.end <= u64::from(u32::MAX);
+        let bound = bindings.len() <= limits.max_storage_buffers_per_shader_stage as usize;
+        if steps.steps == 0 || !bound || !bindings.iter().all(|b| seen(b) && counted(b)) {
+            return None;
+        }
+        let whole = self.best(at, steps, &rates, start_at_quads(at, &bindings))?;
+        let seconds = whole.tile.seconds(whole.groups.into(), &rates);
+        let one_by_one = single.tile.map_or(0.0, |tile| {
+            let groups = single.groups.iter().map(|&n| f64::from(n)).product();
+            tile.seconds(groups, &rates) + rates.dispatch_seconds
+        });
+        // Of a single timestep there is nothing to be gained but a kernel to compile.
+        let quicker = seconds + rates.dispatch_seconds < one_by_one * f64::from(steps.steps);
+        if asked == Windows::Quicker && !(quicker && steps.steps > 1 && seconds < LONGEST) {
+            return None;
+        }
+        let Step { batch, hidden, depth, stride, flags, .. } = steps.each;
+        let bound = bindings.map(|binding| at.aligned(binding));
+        let mut params = vec![batch, hidden, depth, stride, flags, steps.since, steps.steps, steps.time];
+        params.extend(bound.iter().map(|(_, start)| start));
+        let (shader, mut constants) = match whole.family {
+            Family::Subgroup(variant) => {
+                let rows = variant.tile()[1];
+                (&self.window_subgroup, [variant.constants(self.layout), vec![("R", rows)]].concat())
+            }
+            Family::Shared { across, parts, width } => {
+                (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32), ("R", 1)])
+            }
+        };
+        constants.extend(self.constants(at));
+        // Columns that a unit takes, and units that the state is kept of.
+        constants.extend([("W", 1), ("C", self.columns()), ("N", units(hidden))]);
+        Some(Dispatch {
+            shader: shader.clone().with(&constants),
+            params: cast_slice(&params).to_vec(),
+            groups: [whole.groups, 1, 1],
+            bindings: bound.map(|(binding, _)| binding).to_vec(),
+            tile: Some(whole.tile),
+        })
+    }
+
+    /// The quickest kernel of those made for the target.
+    fn best(&self, at: &Lowering, steps: Steps, rates: &Rates, at_quads: bool) -> Option<Whole> {
+        let product = self.product(steps.each);
+        let of_subgroups = variants(at.target, false).into_iter().filter_map(|variant| {
+            let Variant::Subgroup { rows, .. } = variant else { return None };
+            let fits = variant.fits(&product) && (at_quads || variant.width() == Width::One);
+            fits.then(|| {
+                let one = with_cell(variant.work(steps.each.depth));
+                let tiles = u64::from(product.n.div_ceil(variant.tile()[0])) * u64::from(steps.steps);
+                let tile = Tile { cost: clamp(u64::from(one.cost) * tiles), ..one };
+                Whole { family: Family::Subgroup(variant), groups: steps.each.batch.div_ceil(rows), tile }
+            })
+        });
+        // What was not measured is not chosen, only had where it is asked for.
+        let asked = at.target.windows == Windows::Whole || rates.turns.is_some();
+        let is_software = at.target.device_kind == DeviceKind::Cpu;
+        let shared = (asked && !is_software).then(|| self.shared(at, &product, steps, at_quads));
+        let most = at.target.limits.max_compute_workgroups_per_dimension;
+        let all = of_subgroups.chain(shared).filter(|w| w.groups <= most && self.fits(w, steps.each.hidden, at.target));
+        let seconds = |whole: &Whole| whole.tile.seconds(whole.groups.into(), rates);
+        all.min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+    }
+
+    /// A workgroup for each row, of as many threads as there may be and find something to do.
+    fn shared(&self, at: &Lowering, product: &Product, steps: Steps, at_quads: bool) -> Whole {
+        let Step { batch, hidden, depth, .. } = steps.each;
+        let most = at.target.limits.max_compute_invocations_per_workgroup;
+        let threads = power_of_two_within(most.min(at.target.limits.max_compute_workgroup_size_x).min(MOST_THREADS));
+        let quads = product.n.div_ceil(4);
+        let across = quads.next_power_of_two().min(threads);
+        let parts = power_of_two_within(depth.div_ceil(4)).min(threads / across).clamp(1, MOST_PARTS);
+        let width = if at_quads && hidden.is_multiple_of(4) { Width::Four } else { Width::One };
+        let turns = clamp(u64::from(quads.div_ceil(across)) * u64::from(steps.steps));
+        let weight_bytes = at.type_of(self.weight).bytes().saturating_mul(steps.steps.into());
+        let tile = Tile { terms: depth, cost: 0, turns, weight_bytes };
+        Whole { family: Family::Shared { across, parts, width }, groups: batch, tile }
+    }
+
+    /// Whether its workgroups have the shared memory on `target`.
+    fn fits(&self, whole: &Whole, hidden: u32, target: &Target) -> bool {
+        let (rows, parts) = match whole.family {
+            Family::Subgroup(variant) => (variant.tile()[1], 0),
+            Family::Shared { across, parts, .. } => (1, across * parts),
+        };
+        let state = if self.layout == Layout::Nt { 8 * u64::from(rows) * u64::from(units(hidden)) } else { 0 };
+        state + 16 * u64::from(parts) <= target.limits.max_compute_workgroup_storage_size.into()
+    }
+}
+
+/// Units that a workgroup keeps the state of, in as few different kernels as do not waste much.
+fn units(hidden: u32) -> u32 {
+    hidden.max(16).checked_next_power_of_two().unwrap_or(1 << 31)
+}
+
+/// The greatest power of two that is no more than `n`, which is 1 at least.
+fn power_of_two_within(n: u32) -> u32 {
+    1 << n.max(1).ilog2()
+}

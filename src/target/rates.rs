@@ -1,0 +1,79 @@
+//! What a device reaches.
+
+use serde::{Deserialize, Serialize};
+
+/// What a device reaches, in as few numbers as explain the times of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Seconds that a workgroup takes for one unit of `Tile::cost`.
+    pub unit_seconds: f64,
+    /// Terms that a tile takes the time of beside those it sums, to begin and to store what it made.
+    pub tile_terms: f64,
+    /// Workgroups that are at work at once.
+    pub workgroups: f64,
+    /// Bytes that they move in a second, all together: what is changed in place is read and written.
+    pub bytes_per_second: f64,
+    /// Seconds of a dispatch that has nothing to do, from the end of the one before to its own.
+    pub dispatch_seconds: f64,
+    /// Seconds until the host has recorded a dispatch and handed it over.
+    pub recording_seconds: f64,
+    /// Seconds of a submission beside those of its dispatches.
+    pub submission_seconds: f64,
+    /// What it takes to go through timesteps within a dispatch; of a graphics processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Turns>,
+}
+
+/// What a workgroup that makes a row of a recurrence timestep by timestep takes for each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turns {
+    /// Seconds until all its threads have waited for one another.
+    pub seconds: f64,
+    /// Bytes of weights that it reads in a second, again for each timestep.
+    pub bytes_per_second: f64,
+}
+
+impl Turns {
+    /// Those of no device in particular, for one that was not measured and that nothing is chosen by.
+    pub(crate) const ASSUMED: Self = Self { seconds: 2e-6, bytes_per_second: 60e9 };
+}
+
+impl Rates {
+    /// Those of Mesa's software adapter with 256 bits on two idle cores of a server, by which plans are ranked
+    /// where nothing was measured. A graphics processor has others, but much the same order of plans.
+    pub const fn assumed() -> Self {
+        Self {
+            unit_seconds: 1.25e-10,
+            tile_terms: 31.0,
+            workgroups: 2.0,
+            bytes_per_second: 9.5e9,
+            dispatch_seconds: 50e-6,
+            recording_seconds: 1.5e-6,
+            submission_seconds: 60e-6,
+            turns: None,
+        }
+    }
+
+    /// The same, unless a number of them is none that a device can have.
+    pub fn checked(self) -> Option<Self> {
+        let positive = [self.unit_seconds, self.workgroups, self.bytes_per_second];
+        let others = [self.tile_terms, self.dispatch_seconds, self.recording_seconds, self.submission_seconds];
+        let sound = positive.iter().all(|x| x.is_finite() && *x > 0.0)
+            && others.iter().all(|x| x.is_finite() && *x >= 0.0)
+            && self.workgroups >= 1.0
+            && self.turns.is_none_or(|turns| {
+                turns.seconds.is_finite()
+                    && turns.seconds >= 0.0
+                    && turns.bytes_per_second.is_finite()
+                    && turns.bytes_per_second > 0.0
+            });
+        sound.then_some(self)
+    }
+
+    /// The same of a device that works on so many workgroups at once, and is no faster with all of them at work.
+    pub fn with_workgroups(self, workgroups: f64) -> Self {
+        Self { workgroups, unit_seconds: self.unit_seconds * workgroups / self.workgroups, ..self }
+    }
+}

@@ -1,0 +1,149 @@
+//! A recurrence goes through its window in one dispatch or in one for each timestep: which of them is a matter of time
+//! and of nothing else. The same bits come out, of the same bytes.
+
+#![allow(clippy::cast_precision_loss, reason = "small made-up data")]
+
+#[path = "common/sessions.rs"]
+mod sessions;
+
+use plimsoll::nn::{Cell, Model, Recurrent, Task};
+use plimsoll::ops::Function;
+use plimsoll::target::{DeviceKind, Rates, Target, Turns, Windows};
+use plimsoll::training::{Batch, Optimizer, Planned, Segments, Session, Storage, Training};
+use plimsoll::{Device, Plan};
+
+use sessions::{device, noise, parameters, run, sequence_model};
+
+const VOCABULARY: u32 = 13;
+const STEPS: u32 = 3;
+
+/// A language model, state carried from window to window.
+fn language_model(cell: Cell, hidden: u32) -> Training {
+    let model = Model::new().embedding(12).recurrent(Recurrent::new(cell, hidden)).output();
+    Training { clip_norm: Some(1.0), ..Training::new(model, Task::next_token(VOCABULARY), 9).window(8) }
+}
+
+fn of_text(training: &Training) -> Vec<Batch> {
+    let (rows, time) = (training.batch, training.window);
+    let unit = |row: u32, at: u32| (at * at + 3 * row + at / 5) % VOCABULARY;
+    let window = |step: u32| {
+        let of = |shift: u32| {
+            (0..time).flat_map(move |t| (0..rows).map(move |row| unit(row, step * time + t + shift))).collect()
+        };
+        Batch::tokens(of(0), of(1))
+    };
+    (0..STEPS).map(window).collect()
+}
+
+/// Numbers (T, B, 3), of rows of different lengths, to numbers each step, through two layers there and back.
+fn ragged(cell: Cell) -> Training {
+    let model = sequence_model(Recurrent { bidirectional: true, ..Recurrent::new(cell, 5).layers(2) });
+    let training = Training::new(model, Task::regression(3, 2).each_step(), 4).window(5);
+    Training { lengths: true, optimizer: Optimizer::sgd(0.5, 0.0), ..training }
+}
+
+fn of_rows() -> Vec<Batch> {
+    let batch = |step| Batch::numbers(noise(60, step), noise(40, 100 + step)).with_lengths(vec![5, 2, 0, 1]);
+    (0..STEPS).map(batch).collect()
+}
+
+fn plan(training: &Training, target: &Target, windows: Windows) -> Planned {
+    training.plan(&Target { windows, ..target.clone() }).unwrap()
+}
+
+/// How many dispatches of a plan make more than one timestep.
+fn whole(plan: &Plan) -> usize {
+    plan.schedule.steps.iter().filter(|step| step.dispatch.shader.name.contains("_window_")).count()
+}
+
+/// Trains in both ways.
+fn compare(what: &str, device: &Device, training: &Training, batches: &[Batch]) {
+    let train = |windows| {
+        let planned = plan(training, device.target(), windows);
+        let (kinds, bytes) = (whole(&planned.plan), planned.plan.planned_bytes());
+        let mut session = Session::start(planned, device).unwrap();
+        let reports = run(&mut session, batches);
+        let numbers = parameters(&mut session).into_iter().map(|(name, x)| (name, bits(&x)));
+        let state = session.state().unwrap().into_iter().map(|(name, x)| (name, bits(&x)));
+        (kinds, bytes, reports, numbers.collect::<Vec<_>>(), state.collect::<Vec<_>>())
+    };
+    let (none, bytes, reports, numbers, state) = train(Windows::Stepwise);
+    let (some, as_many, same_reports, same_numbers, same_state) = train(Windows::Whole);
+    assert_eq!(none, 0, "{what}: stepwise");
+    assert!(some >= 2, "{what}: forward and back, {some}");
+    assert_eq!(as_many, bytes, "{what}: planned bytes");
+    assert_eq!(same_reports, reports, "{what}: losses and norms");
+    assert_eq!(same_numbers, numbers, "{what}: parameters");
+    assert_eq!(same_state, state, "{what}: state");
+}
+
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|x| x.to_bits()).collect()
+}
+
+const CELLS: [(&str, Cell); 3] = [("rnn", Cell::Rnn(Function::Relu)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
+
+#[test]
+fn the_same_bits_come_out_of_a_window_in_one_dispatch_and_in_many() {
+    let device = device();
+    for (name, cell) in CELLS {
+        for hidden in [8, 33] {
+            let training = language_model(cell, hidden);
+            let batches = of_text(&training);
+            compare(&format!("{name} of {hidden}"), &device, &training, &batches);
+            if hidden == 8 {
+                compare(&format!("{name}, f16"), &device, &training.clone().storage(Storage::F16), &batches);
+                let segments = Some(Segments { timesteps: 3, states: None });
+                compare(&format!("{name}, in segments"), &device, &Training { segments, ..training }, &batches);
+            }
+        }
+        compare(&format!("{name}, ragged"), &device, &ragged(cell), &of_rows());
+    }
+}
+
+#[test]
+fn a_window_is_one_dispatch_where_that_is_told_to_be_quicker() {
+    let target = Target::profile("lavapipe").unwrap();
+    let quicker =
+        |hidden, target: &Target| whole(&plan(&language_model(Cell::Lstm, hidden), target, Windows::Quicker).plan);
+    // A dispatch takes as long as a timestep of a few units, and a timestep of many is better cut up.
+    assert!(quicker(32, &target) >= 2);
+    assert_eq!(quicker(1024, &target), 0);
+    let with = |rates| Target { rates: Some(rates), ..target.clone() };
+    let free = Rates { dispatch_seconds: 0.0, workgroups: 64.0, ..Rates::assumed() };
+    assert_eq!(quicker(32, &with(free)), 0, "where dispatches cost nothing and processors idle");
+    let dear = Rates { dispatch_seconds: 1e-2, ..Rates::assumed() };
+    assert!(quicker(512, &with(dear)) >= 2, "where they cost ten milliseconds");
+    // However dear, none takes longer than a submission should.
+    let slow = Rates { unit_seconds: 1e-6, dispatch_seconds: 1e3, ..Rates::assumed() };
+    assert_eq!(quicker(512, &with(slow)), 0);
+}
+
+#[test]
+fn on_a_graphics_processor_it_is_what_was_measured_that_tells() {
+    let card = Target::profile("nvidia-h200").unwrap();
+    let rates = Rates { workgroups: 132.0, dispatch_seconds: 3e-6, bytes_per_second: 2e12, ..Rates::assumed() };
+    let measured = |seconds, bytes_per_second| {
+        let rates = Some(Rates { turns: Some(Turns { seconds, bytes_per_second }), ..rates });
+        Target { rates, ..card.clone() }
+    };
+    let chosen = |hidden, target: &Target| {
+        let plan = plan(&language_model(Cell::Lstm, hidden), target, Windows::Quicker).plan;
+        plan.replay().unwrap();
+        whole(&plan)
+    };
+    assert!(chosen(32, &measured(1e-6, 100e9)) >= 2);
+    assert_eq!(chosen(512, &measured(1e-6, 100e9)), 0, "4 MiB of weights take 40 us a timestep");
+    assert_eq!(chosen(32, &measured(20e-6, 100e9)), 0, "slow to wait for one another");
+    assert_eq!(chosen(32, &Target { rates: Some(rates), ..card.clone() }), 0, "not measured");
+}
+
+#[test]
+fn nothing_is_assumed_of_a_graphics_processor_that_was_not_measured() {
+    for name in Target::shipped() {
+        let target = Target::profile(name).unwrap();
+        if target.device_kind != DeviceKind::Cpu {
+            assert_eq!(whole(&plan(&language_model(Cell::Lstm, 32), &target, Windows::Quicker).plan), 0, "{name}");
+        }
+    }
+}
