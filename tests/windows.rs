@@ -103,6 +103,32 @@ fn the_same_bits_come_out_of_a_window_in_one_dispatch_and_in_many() {
 }
 
 #[test]
+fn the_bytes_are_the_same_whatever_is_chosen() {
+    for target in ["lavapipe", "nvidia-h200"].map(|name| Target::profile(name).unwrap()) {
+        for (name, cell) in CELLS {
+            for (hidden, rows, layers, bidirectional, timesteps) in
+                [(5, 3, 2, true, 3), (64, 8, 1, false, 3), (24, 20, 2, false, 8), (100, 1, 1, true, 8)]
+            {
+                let spec = Recurrent { bidirectional, ..Recurrent::new(cell, hidden).layers(layers) };
+                let model = Model::new().embedding(12).recurrent(spec).output();
+                let segments = Some(Segments { timesteps, states: None }).filter(|_| !bidirectional && timesteps < 8);
+                let training = Training::new(model, Task::next_token(VOCABULARY), rows).window(8);
+                for storage in [Storage::F32, Storage::F16] {
+                    let training = Training { segments, ..training.clone() }.storage(storage);
+                    let bytes = |windows| plan(&training, &target, windows).plan.planned_bytes();
+                    assert_eq!(
+                        bytes(Windows::Stepwise),
+                        bytes(Windows::Whole),
+                        "{name} of {hidden} on {}",
+                        target.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_window_is_one_dispatch_where_that_is_told_to_be_quicker() {
     let target = Target::profile("lavapipe").unwrap();
     let quicker =
