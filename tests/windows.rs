@@ -113,7 +113,7 @@ fn the_bytes_are_the_same_whatever_is_chosen() {
                 let model = Model::new().embedding(12).recurrent(spec).output();
                 let segments = Some(Segments { timesteps, states: None }).filter(|_| !bidirectional && timesteps < 8);
                 let training = Training::new(model, Task::next_token(VOCABULARY), rows).window(8);
-                let training = Training { carry_state: !bidirectional, ..training };
+                let training = Training { carry_state: !bidirectional, sample: !bidirectional, ..training };
                 for storage in [Storage::F32, Storage::F16] {
                     let training = Training { segments, ..training.clone() }.storage(storage);
                     let bytes = |windows| plan(&training, &target, windows).plan.planned_bytes();
