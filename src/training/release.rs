@@ -8,17 +8,24 @@
 //! way back makes: of a stack of linear layers one. It can only be where an update needs no more than one gradient
 //! at a time: no sum over micro-steps or segments, no norm of all of them to clip by.
 //!
-//! The guard of steps that are not finite goes along: each update looks at the loss and at all gradients before it.
-//! Where the loss is not finite, nothing changes, as ever. Where a gradient is not, what was updated before it has
-//! changed; the run stops, and has to go back to a checkpoint to have the state before that step.
+//! In a run that stops at a step that is not finite, its guard goes along: each update looks at the loss and at all
+//! gradients before it. Where the loss is not finite, nothing changes, as ever. Where a gradient is not, what was updated
+//! before it has changed; the run has to go back to a checkpoint to have the state before that step.
+//!
+//! A run that skips such a step has to know before the first update. Then all activations' gradients are made first, and
+//! from them a bound of all that is still to be made of them (`graph/late.rs`):
+//!
+//! ```text
+//! first   forward, loss | dx, dx | the bound | dW1, update of W1 | dW2, update of W2 | dW3, update of W3
+//! ```
 
 use super::programs::{Slots, Writer};
-use super::{NonFinite, Training};
+use super::{NonFinite, Storage, Training};
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::nn::{Parameter, Phase};
-use crate::ops::{Fill, GradientNorm, Pad, ParameterRange, View, clamp};
+use crate::ops::{Fill, GradientBound, GradientNorm, Pad, ParameterRange, Term, View, clamp};
 use crate::tensor::TensorType;
 
 /// What a step has in slots beside parameters and gradients.
@@ -41,9 +48,6 @@ impl Training {
         }
         if self.spans().len() > 1 {
             return Some(format!("they are summed over {} segments of a window", self.spans().len()));
-        }
-        if self.on_non_finite() == NonFinite::Skip {
-            return Some("a step that is not finite is skipped, whichever of them shows it".into());
         }
         clip()
     }
@@ -69,9 +73,10 @@ impl Writer<'_> {
         loss: ValueId,
         gradients: &[Option<ValueId>],
     ) {
-        let first = self.builder.graph.current_nodes().len();
         let mut order: Vec<(Parameter, Option<ValueId>)> =
             self.builder.parameters().iter().cloned().zip(gradients.iter().copied()).collect();
+        let skips = self.training.on_non_finite() == NonFinite::Skip;
+        let halves = self.training.storage == Storage::F16;
         let graph = &mut self.builder.graph;
         // The norm goes through them in the order in which they are made.
         order.sort_by_key(|(_, gradient)| gradient.and_then(|g| graph[g].producer));
@@ -79,12 +84,14 @@ impl Writer<'_> {
         let fit = "slots are laid out alike, in multiples of four";
         let slot = slots.scaler.expect("what learns counts its steps");
         let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
+        let judged = skips.then(|| judge(graph, &mut order, halves, [loss, scaler]));
+        let first = graph.current_nodes().len();
         let scalars = graph.content(told.scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
         // How far the run has come; whether this step counts is told when it is over.
         let none = graph.apply_one(Fill { value: 0.0, shape: vec![2] }, &[]).expect(fit);
         let made = graph.apply(self.training.loss_scaler(), &[none, scalars, scaler]).expect(fit);
         let scalars = graph.store(made[0], told.scalars, 0);
-        let mut norm: Option<ValueId> = None;
+        let mut norm = judged;
         for (parameter, gradient) in &order {
             let graph = &mut self.builder.graph;
             let elements = clamp(parameter.ty.len().next_multiple_of(4));
@@ -105,7 +112,8 @@ impl Writer<'_> {
             let held: Vec<ValueId> =
                 homes.iter().map(|&home| graph.content(home, offset, ty.clone(), &parameter.name)).collect();
             let optimizer = self.training.optimizer;
-            let inputs = [&[held[0], g][..], &optimizer.order(&held[1..], scalars, so_far)].concat();
+            let factor = judged.unwrap_or(so_far);
+            let inputs = [&[held[0], g][..], &optimizer.order(&held[1..], scalars, factor)].concat();
             let made = graph.apply(optimizer.op(self.training.clip_value, ranges), &inputs).expect(fit);
             for (value, home) in made.into_iter().zip(homes) {
                 graph.store(value, home, offset);
@@ -146,6 +154,42 @@ impl Writer<'_> {
         }
         vec![ParameterRange { elements: 0..elements, ..self.range(parameter, 0) }]
     }
+}
+
+/// Whether all gradients of `order` will be finite, as their norm would be told, before those of them are made that can
+/// be bounded: they are to run behind it, and are put in the order in which they then are.
+fn judge(
+    graph: &mut Graph,
+    order: &mut [(Parameter, Option<ValueId>)],
+    halves: bool,
+    [loss, scaler]: [ValueId; 2],
+) -> ValueId {
+    let fit = "what bounds gradients are floats";
+    let gradients: Vec<ValueId> = order.iter().filter_map(|(_, gradient)| *gradient).collect();
+    let mut bounded = graph.bounded(&gradients, halves);
+    if bounded.terms.is_empty() {
+        let zero = graph.apply_one(Fill { value: 0.0, shape: vec![1] }, &[]).expect(fit);
+        bounded.terms.push((1.0, vec![zero]));
+    }
+    let mut values: Vec<ValueId> = Vec::new();
+    let mut place = |value: &ValueId| {
+        values.iter().position(|known| known == value).unwrap_or_else(|| {
+            values.push(*value);
+            values.len() - 1
+        })
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the device computes in f32")]
+    let terms = bounded
+        .terms
+        .iter()
+        .map(|(times, factors)| Term { times: *times as f32, factors: factors.iter().map(&mut place).collect() });
+    let op = GradientBound { terms: terms.collect() };
+    values.extend([loss, scaler]);
+    let judged = graph.apply_one(op, &values).expect(fit);
+    graph.run_last(&bounded.late);
+    let turn = |gradient: &ValueId| bounded.order.iter().position(|g| g == gradient);
+    order.sort_by_key(|(_, gradient)| gradient.as_ref().and_then(turn));
+    judged
 }
 
 /// A gradient as a row of so many `elements`, with zeros where it has none.
