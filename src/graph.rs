@@ -30,7 +30,7 @@ use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
 use crate::tensor::{DType, TensorType};
 
-pub use late::{Bounded, Summand};
+pub use late::Judged;
 pub use program::Program;
 pub use role::Role;
 pub use sharing::Base;

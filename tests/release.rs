@@ -208,8 +208,8 @@ fn in_full_where_batches_are_spoilt() {
     for optimizer in optimizers() {
         let training = perceptron(optimizer);
         let mut batches = vec![rows(0), rows(1)];
-        for number in [f32::INFINITY, f32::NAN, 1e30] {
-            batches.extend([spoilt(2, 0, number), rows(3), spoilt(4, 1, number), rows(5)]);
+        for (input, target) in [(f32::INFINITY, f32::INFINITY), (f32::NAN, f32::NAN), (1e8, 1e30)] {
+            batches.extend([spoilt(2, 0, input), rows(3), spoilt(4, 1, target), rows(5)]);
         }
         let skipped = same(&format!("{optimizer:?}"), &training, None, &batches);
         assert_eq!(skipped[..6], [false, false, true, false, true, false], "{optimizer:?}");

@@ -11,22 +11,30 @@ use std::collections::{HashMap, HashSet};
 
 use super::Graph;
 use crate::ids::{NodeId, ValueId};
-use crate::ops::Operand;
+use crate::ops::{Fill, GradientBound, Operand, Term};
 
-/// What gradients are bounded by, and when they are made.
-#[derive(Clone, Debug, Default)]
-pub struct Bounded {
-    /// Of these the sum is no less than that of the squares of all gradients.
-    pub terms: Vec<Summand>,
-    /// The gradients in the order in which they are made, or may go: those that are made early, then others from the
+/// What is known of gradients before they are made.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The factor that they are to be multiplied by, as their norm would tell it, `f32[2]`.
+    pub norm: ValueId,
+    /// The gradients in the order in which they are there: those that were made before, then the others, from the
     /// smallest to the largest.
     pub order: Vec<ValueId>,
+}
+
+/// What gradients are bounded by.
+#[derive(Default)]
+struct Bounded {
+    /// Of these the sum is no less than that of the squares of all gradients.
+    terms: Vec<Summand>,
+    order: Vec<ValueId>,
     /// Nodes that only the last of these need, in running order.
-    pub late: Vec<NodeId>,
+    late: Vec<NodeId>,
 }
 
 /// A number times the sum of the squares of one value, or the product of those of two.
-pub type Summand = (f64, Vec<ValueId>);
+type Summand = (f64, Vec<ValueId>);
 
 /// A gradient told from what it is made of.
 struct Told {
@@ -39,20 +47,50 @@ struct Told {
 struct Reading<'a> {
     graph: &'a Graph,
     readers: HashMap<ValueId, Vec<NodeId>>,
+    /// What else will be read by what is still to be written.
+    gradients: HashSet<ValueId>,
     /// Whether values may be kept in halves.
     halves: bool,
 }
 
 impl Graph {
-    /// What bounds these `gradients` of the program being written, which are read in full by what is still to be written.
-    /// With `halves` other values may be kept so.
-    pub fn bounded(&self, gradients: &[ValueId], halves: bool) -> Bounded {
+    /// Judges these `gradients` of the program being written, given its loss and the scale that they are of, and has
+    /// those that can be told beforehand, and are larger than what that takes, made behind the judgement. They are to be
+    /// read in full by what is still to be written; with `halves` other values may be kept so.
+    pub fn judge(&mut self, gradients: &[ValueId], [loss, scaler]: [ValueId; 2], halves: bool) -> Judged {
+        let fit = "what bounds gradients are floats";
+        let mut bounded = self.bounded(gradients, halves);
+        if bounded.terms.is_empty() {
+            let zero = self.apply_one(Fill { value: 0.0, shape: vec![1] }, &[]).expect(fit);
+            bounded.terms.push((1.0, vec![zero]));
+        }
+        let mut values: Vec<ValueId> = Vec::new();
+        let mut place = |value: &ValueId| {
+            values.iter().position(|known| known == value).unwrap_or_else(|| {
+                values.push(*value);
+                values.len() - 1
+            })
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the device computes in f32")]
+        let term = |(times, factors): &Summand| Term {
+            times: *times as f32,
+            factors: factors.iter().map(&mut place).collect(),
+        };
+        let op = GradientBound { terms: bounded.terms.iter().map(term).collect() };
+        values.extend([loss, scaler]);
+        let norm = self.apply_one(op, &values).expect(fit);
+        self.run_last(&bounded.late);
+        Judged { norm, order: bounded.order }
+    }
+
+    /// What bounds these `gradients`.
+    fn bounded(&self, gradients: &[ValueId], halves: bool) -> Bounded {
         let nodes = self.current_nodes();
         let mut readers: HashMap<ValueId, Vec<NodeId>> = HashMap::new();
         for &node in nodes {
             self[node].site.inputs.iter().for_each(|input| readers.entry(*input).or_default().push(node));
         }
-        let reading = Reading { graph: self, readers, halves };
+        let reading = Reading { graph: self, readers, gradients: gradients.iter().copied().collect(), halves };
         // Two parameters may have one gradient.
         let mut times: HashMap<ValueId, f64> = HashMap::new();
         gradients.iter().for_each(|g| *times.entry(*g).or_default() += 1.0);
@@ -95,7 +133,7 @@ impl Graph {
     }
 
     /// Has these nodes of the program being written run behind all others that are written so far, in this order.
-    pub fn run_last(&mut self, nodes: &[NodeId]) {
+    fn run_last(&mut self, nodes: &[NodeId]) {
         let last: HashSet<NodeId> = nodes.iter().copied().collect();
         let program = self.programs.last_mut().expect("a program was begun");
         // Differentiation begins with the first that stays.
@@ -115,7 +153,9 @@ impl Reading<'_> {
         let (node, position) = self.graph[value].producer.filter(|_| self.graph[value].home.is_none())?;
         let site = &self.graph[node].site;
         let mut readers = self.readers.get(&value).into_iter().flatten();
-        let alone = site.outputs.len() == 1 && readers.all(|reader| by.contains(reader));
+        // A gradient may be read on the way to another one.
+        let inner = !by.is_empty() && self.gradients.contains(&value);
+        let alone = site.outputs.len() == 1 && !inner && readers.all(|reader| by.contains(reader));
         let rule = self.graph[node].op.rule();
         let groups = rule.halves(site.inputs.len());
         let group = groups.iter().find(|group| group.contains(&Operand::Output(position)));

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
 use crate::nn::{Parameter, Phase};
-use crate::ops::{Fill, GradientBound, GradientNorm, Pad, ParameterRange, Term, View, clamp};
+use crate::ops::{Fill, GradientNorm, Pad, ParameterRange, View, clamp};
 use crate::tensor::TensorType;
 
 /// What a step has in slots beside parameters and gradients.
@@ -84,7 +84,12 @@ impl Writer<'_> {
         let fit = "slots are laid out alike, in multiples of four";
         let slot = slots.scaler.expect("what learns counts its steps");
         let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
-        let judged = skips.then(|| judge(graph, &mut order, halves, [loss, scaler]));
+        let judged = skips.then(|| {
+            let all: Vec<ValueId> = order.iter().filter_map(|(_, gradient)| *gradient).collect();
+            let judged = graph.judge(&all, [loss, scaler], halves);
+            order.sort_by_key(|(_, gradient)| gradient.and_then(|own| judged.order.iter().position(|g| *g == own)));
+            judged.norm
+        });
         let first = graph.current_nodes().len();
         let scalars = graph.content(told.scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
         // How far the run has come; whether this step counts is told when it is over.
@@ -154,42 +159,6 @@ impl Writer<'_> {
         }
         vec![ParameterRange { elements: 0..elements, ..self.range(parameter, 0) }]
     }
-}
-
-/// Whether all gradients of `order` will be finite, as their norm would be told, before those of them are made that can
-/// be bounded: they are to run behind it, and are put in the order in which they then are.
-fn judge(
-    graph: &mut Graph,
-    order: &mut [(Parameter, Option<ValueId>)],
-    halves: bool,
-    [loss, scaler]: [ValueId; 2],
-) -> ValueId {
-    let fit = "what bounds gradients are floats";
-    let gradients: Vec<ValueId> = order.iter().filter_map(|(_, gradient)| *gradient).collect();
-    let mut bounded = graph.bounded(&gradients, halves);
-    if bounded.terms.is_empty() {
-        let zero = graph.apply_one(Fill { value: 0.0, shape: vec![1] }, &[]).expect(fit);
-        bounded.terms.push((1.0, vec![zero]));
-    }
-    let mut values: Vec<ValueId> = Vec::new();
-    let mut place = |value: &ValueId| {
-        values.iter().position(|known| known == value).unwrap_or_else(|| {
-            values.push(*value);
-            values.len() - 1
-        })
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the device computes in f32")]
-    let terms = bounded
-        .terms
-        .iter()
-        .map(|(times, factors)| Term { times: *times as f32, factors: factors.iter().map(&mut place).collect() });
-    let op = GradientBound { terms: terms.collect() };
-    values.extend([loss, scaler]);
-    let judged = graph.apply_one(op, &values).expect(fit);
-    graph.run_last(&bounded.late);
-    let turn = |gradient: &ValueId| bounded.order.iter().position(|g| g == gradient);
-    order.sort_by_key(|(_, gradient)| gradient.as_ref().and_then(turn));
-    judged
 }
 
 /// A gradient as a row of so many `elements`, with zeros where it has none.
