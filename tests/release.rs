@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use common::inputs_of;
 use plimsoll::graph::Role;
-use plimsoll::nn::{Cell, Model, Recurrent, Task};
-use plimsoll::ops::{Layout, Lowering, Op};
+use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
+use plimsoll::ops::{Function, Layout, Lowering, Op};
 use plimsoll::plan::Plan;
 use plimsoll::storage::TensorFile;
 use plimsoll::target::Target;
@@ -194,6 +194,35 @@ fn in_halves_of_which_those_of_one_layer_are_not_finite() {
         let skipped = same(name, &in_halves(&sgd), Some(&start), &batches);
         assert!(skipped[0] && skipped.contains(&false), "{name}: {skipped:?}");
     }
+}
+
+/// In which the gradient handed to the lowest layer alone is, whose weight is the largest and has no bias that would show
+/// it too.
+#[test]
+fn in_halves_of_which_the_last_on_the_way_back_is_not_finite() {
+    let fields = [Field::numbers("x", &[40]), Field::numbers("targets", &[8])];
+    let network = Custom::new(fields, |b, batch| {
+        let x = batch.field("x")?;
+        let h = b.enter("lowest").linear(x, 96, false, Function::Tanh)?;
+        let h = b.enter("middle").linear(h, 32, false, Function::Tanh)?;
+        let prediction = b.enter("output").linear(h, 8, false, Function::Identity)?;
+        let loss = b.enter("loss").mse(prediction, batch.field("targets")?)?;
+        Ok(Answer { prediction, loss })
+    });
+    let sgd = Training { optimizer: Optimizer::sgd(1e-3, 0.9), ..skipping(Training::custom(network, ROWS)) };
+    let start = file(&mut on_host(&sgd), |of, numbers| {
+        if of == "middle.weight" {
+            numbers.iter_mut().for_each(|x| *x *= 16.0);
+        }
+    });
+    assert!(start.tensors.contains_key("middle.weight"), "{:?}", start.tensors.keys());
+    let batch = |kind: u32| {
+        let [x, targets] = [(160, kind), (32, kind + 7)].map(|(n, kind)| Data::F32(noise(n, kind)));
+        Batch::named([("x", x), ("targets", targets)])
+    };
+    let batches: Vec<Batch> = (0..24).map(batch).collect();
+    let skipped = same("without biases", &in_halves(&sgd), Some(&start), &batches);
+    assert!(skipped[0] && skipped.contains(&false), "{skipped:?}");
 }
 
 #[test]

@@ -101,7 +101,12 @@ impl Graph {
         let mut all = Bounded::default();
         let mut early = Vec::new();
         for gradient in largest_first {
-            let told = reading.told(gradient, true, &HashSet::new());
+            // What one way through its nodes is made late for, another may have ended at.
+            let ends = |told: &Told| {
+                let makers = told.terms.iter().flat_map(|(_, factors)| factors).filter_map(|v| self[*v].producer);
+                makers.map(|(node, _)| node).all(|node| !told.nodes.contains(&node))
+            };
+            let told = reading.told(gradient, true, &HashSet::new()).filter(ends);
             let bases = |told: &Told| -> HashSet<ValueId> {
                 let values = told.terms.iter().flat_map(|(_, factors)| factors);
                 values.map(|v| self.base(*v).value).filter(|v| !self.is_supplied(*v)).collect()
