@@ -100,9 +100,12 @@ fn ids(kind: u32) -> Batch {
     Batch::tokens(ids(kind * 31), ids(kind * 31 + 1))
 }
 
-/// Runs of every kind of gradient, with their batches.
-fn runs() -> Vec<(String, Training, fn(u32) -> Batch)> {
-    let mut all: Vec<(String, Training, fn(u32) -> Batch)> = Vec::new();
+/// A run, and what makes up its batches.
+type Run = (String, Training, fn(u32) -> Batch);
+
+/// Runs of every kind of gradient.
+fn runs() -> Vec<Run> {
+    let mut all: Vec<Run> = Vec::new();
     for optimizer in optimizers() {
         all.push((format!("{optimizer:?}"), perceptron(optimizer), rows));
     }
