@@ -1,9 +1,10 @@
 // partials[k] = (partials[k] +) the sum of g[i]^2 over this workgroup's share of g
 
-struct Params { len: u32, accumulate: u32 } // len in vec4
+struct Params { len: u32, accumulate: u32 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read_write> g: array<vec4<f32>>;  // (len)
+//: include numbers
+//: numbers 0 g H V reads (len)
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>; // (number of workgroups)
 
 var<workgroup> shared_sums: array<f32, 256>;
@@ -14,12 +15,16 @@ fn sum_of_squares(
     @builtin(num_workgroups) n: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    var sum = vec4<f32>(0.0);
-    for (var i = w.x * 256u + lane; i < p.len; i += n.x * 256u) {
-        let gi = g[i];
+    var sum = Num(0.0);
+    for (var i = (w.x * 256u + lane) * {V}u; i < p.len; i += n.x * {256 * V}u) {
+        let gi = get_g(i);
         sum += gi * gi;
     }
+//: if V == 4
     shared_sums[lane] = (sum.x + sum.y) + (sum.z + sum.w);
+//: else
+    shared_sums[lane] = sum;
+//: end
     workgroupBarrier();
     // In two steps, not eight, for a software adapter goes through all threads at each.
     var part = 0.0;

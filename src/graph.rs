@@ -14,6 +14,7 @@ mod casts;
 mod chunks;
 mod early;
 mod emit;
+mod late;
 mod order;
 mod pieces;
 mod program;
@@ -29,6 +30,7 @@ use crate::ids::{NodeId, SlotId, ValueId};
 use crate::ops::{Binary, Copy, Derivation, Emit, Op, ShapeError, Site};
 use crate::tensor::{DType, TensorType};
 
+pub use late::Judged;
 pub use program::Program;
 pub use role::Role;
 pub use sharing::Base;

@@ -17,7 +17,7 @@ use plimsoll::ids::{NodeId, ValueId};
 use plimsoll::narrow::narrow;
 use plimsoll::ops::matmul::{Layout, Matmul};
 use plimsoll::ops::{
-    Activation, Binary, ColumnSum, Concat, Function, Op, Scale, ShapeError, Slice, Sum, Transpose, View,
+    Activation, Binary, ColumnSum, Concat, Function, Op, Scale, ShapeError, Slice, Sum, Term, Transpose, View,
 };
 use plimsoll::plan::{Plan, Staging, ordered};
 use plimsoll::random::{Purpose, Stream};
@@ -182,6 +182,11 @@ const SHAPES: [[&[u32]; 4]; 3] =
 /// What the choices make of these inputs: each that fits is a node, every value no one reads is part of the loss,
 /// and some stay in memory beside the gradients.
 fn case(choices: &[Choice], shapes: [&[u32]; 4]) -> Case {
+    case_with(choices, shapes, |_, _, _| ())
+}
+
+/// The same with what is done before anything stays in memory, given the loss and its gradients.
+fn case_with(choices: &[Choice], shapes: [&[u32]; 4], then: impl FnOnce(&mut Random, ValueId, &[ValueId])) -> Case {
     let graph = Graph::default();
     let mut random = Random { graph, inputs: Vec::new(), given: Numbers::new(), pool: Vec::new(), kept: Vec::new() };
     random.graph.begin("program");
@@ -209,6 +214,7 @@ fn case(choices: &[Choice], shapes: [&[u32]; 4]) -> Case {
     let found = differentiate(&mut random.graph, loss, &inputs);
     let gradients: Vec<(ValueId, ValueId)> =
         inputs.into_iter().zip(found).filter_map(|(x, gradient)| Some((x, gradient?))).collect();
+    then(&mut random, loss, &gradients.iter().map(|(_, g)| *g).collect::<Vec<_>>());
     let some = random.pool.iter().map(|(v, _)| *v).step_by(3);
     let kept: Vec<ValueId> = some.chain([loss]).chain(gradients.iter().map(|(_, g)| *g)).collect();
     kept.into_iter().for_each(|value| random.keep(value));
@@ -336,6 +342,62 @@ fn what_is_recomputed_on_the_way_back_is_the_same_to_the_bit() {
         }
     }
     assert!(again > 128, "something is made again in {again} of 512");
+}
+
+/// Gradients are no longer than what they are judged by before they are made, and to the bit what they are without that,
+/// in this order and in one that takes less.
+#[test]
+fn gradients_that_are_judged_before_they_are_made_are_within_their_bound_and_the_same() {
+    let mut runner = TestRunner::deterministic();
+    let (mut late, mut bounded) = (0, 0);
+    for round in 0..512 {
+        let choices = choices().new_tree(&mut runner).unwrap().current();
+        let shapes = SHAPES[round % 3];
+        let target = &targets()[round % 2];
+        for halves in [false, true] {
+            let plain = case(&choices, shapes);
+            let mut all = Vec::new();
+            let judged = case_with(&choices, shapes, |random, loss, gradients| {
+                let scaler = random.graph.held("scaler", Role::Input, TensorType::f32(&[4]), 1);
+                random.given.insert(scaler, vec![8.0, 0.0, 0.0, 0.0]);
+                let judged = random.graph.judge(gradients, [loss, scaler], halves);
+                all = gradients.to_vec();
+                let sorted = |values: &[ValueId]| values.iter().copied().collect::<std::collections::BTreeSet<_>>();
+                assert_eq!(sorted(&judged.order), sorted(gradients));
+            });
+            let nodes = judged.graph.current_nodes();
+            let numbers = run(&judged.graph, nodes, &judged.given);
+            let at = nodes.iter().position(|n| matches!(judged.graph[*n].op, Op::GradientBound(_))).unwrap();
+            let node = &judged.graph[nodes[at]];
+            let Op::GradientBound(op) = &node.op else { panic!("it is the judgement") };
+            let square = |value: &ValueId| numbers[value].iter().map(|x| x * x).sum::<f64>();
+            let term = |term: &Term| {
+                let factors = term.factors.iter().map(|&i| square(&node.site.inputs[i])).product::<f64>();
+                f64::from(term.times) * factors
+            };
+            let (most, found) = (op.terms.iter().map(term).sum::<f64>(), all.iter().map(square).sum::<f64>());
+            assert!(found <= most * (1.0 + 1e-6), "{choices:?}: {found} of {most}");
+            assert_eq!(numbers[&node.site.outputs[0]], [0.0, 0.125], "{choices:?}");
+            let made = |g: &ValueId| judged.graph[*g].producer.and_then(|(n, _)| nodes.iter().position(|m| *m == n));
+            late += usize::from(all.iter().any(|g| made(g).is_some_and(|made| made > at)));
+            bounded += op.terms.iter().filter(|term| term.factors.len() == 2).count();
+            let plan = |case: &Case| if halves { case.plan_in_halves(target) } else { case.plan(target) };
+            let (wanted, found) = (plan(&plain), plan(&judged));
+            let graph = ordered(found.graph.clone(), target, found.staging);
+            let ordered = Plan::new(graph, target, found.staging);
+            let [wanted, found, ordered] =
+                [(wanted, &plain), (found, &judged), (ordered, &judged)].map(|(plan, case)| {
+                    plan.replay().unwrap();
+                    case.outcome(&mut Host::new(plan))
+                });
+            for ((wanted, found), ordered) in wanted.iter().zip(&found).zip(&ordered) {
+                assert_eq!(found.0, wanted.0, "{choices:?}");
+                assert_eq!(ordered.0, wanted.0, "{choices:?}");
+            }
+        }
+    }
+    println!("{late} with gradients behind the judgement, {bounded} products of lengths");
+    assert!(late > 128 && bounded > 128, "{late} with gradients behind the judgement, {bounded} products of lengths");
 }
 
 /// Another order is another order and nothing else: no number changes, and no plan takes more.

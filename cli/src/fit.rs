@@ -81,8 +81,7 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
     let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.in_way(offer.way).plan(target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
     let exceeded = smallest.into_iter().flatten().map(|violation| violation.sentence()).collect();
-    let halves = (training.storage == Storage::F32 && training.learn)
-        .then(|| Training { release_gradients: false, ..training.clone() }.storage(Storage::F16));
+    let halves = (training.storage == Storage::F32 && training.learn).then(|| training.clone().storage(Storage::F16));
     Ok(Fit {
         format: 1,
         version: env!("CARGO_PKG_VERSION"),

@@ -3,8 +3,8 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::{
-    Binding, ColumnSum, Dispatch, Emit, InPlace, Lowering, Operand, Rule, Scale, ShapeError, Site, Slope, Specimen,
-    clamp,
+    Binding, Bound, ColumnSum, Dispatch, Emit, InPlace, Lowering, Operand, Rule, Scale, ShapeError, Site, Slope,
+    Specimen, clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -120,6 +120,15 @@ impl Rule for Binary {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0), InPlace::may(0, 1)]
+    }
+
+    fn bound(&self, inputs: &[TensorType], _: usize) -> Option<Bound> {
+        match self {
+            Binary::Mul => Bound::product(0, 1),
+            // (a + b)^2 <= 2 a^2 + 2 b^2
+            _ if inputs[0] == inputs[1] => Bound::rows(2, &[0, 1]),
+            _ => None,
+        }
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

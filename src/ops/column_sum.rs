@@ -4,8 +4,8 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
 use super::{
-    Binary, Binding, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen,
-    clamp,
+    Binary, Binding, Bound, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope,
+    Specimen, clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -116,6 +116,10 @@ impl Rule for ColumnSum {
 
     fn in_place(&self) -> Vec<InPlace> {
         self.accumulate.then(|| InPlace::must(0, 1)).into_iter().collect()
+    }
+
+    fn bound(&self, inputs: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::rows(inputs[0].as_matrix().0, &[0]) }
     }
 
     fn accumulating(&self) -> Option<Op> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Binding, Dispatch, Lowering, Operand};
+use super::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
@@ -31,6 +31,25 @@ impl Lowering<'_> {
             DType::F16 => self.storage(operand),
             DType::F32 | DType::U32 => 3,
         }
+    }
+
+    /// Workgroups of `size` threads that cover `len` items, folded into two dimensions where one
+    /// does not reach. Shaders count them as `w.y * n.x + w.x`.
+    pub fn cover(&self, len: u64, size: u32) -> [u32; 3] {
+        let groups = len.div_ceil(u64::from(size)).max(1);
+        let row = u64::from(self.target.limits.max_compute_workgroups_per_dimension);
+        let rows = groups.div_ceil(row);
+        // As even as can be, so that few threads of the last row have nothing to do.
+        let across = groups.div_ceil(rows);
+        [clamp(across), clamp(rows), 1]
+    }
+
+    /// Ranges of elements of at most one binding's size that cover `len` elements of four bytes.
+    pub fn chunks(&self, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+        let align = self.target.align().max(16);
+        // A limit below one alignment is one the plan's check refuses.
+        let most = (self.target.limits.max_storage_buffer_binding_size / align * align).max(align) / 4;
+        (0..len.div_ceil(most)).map(move |i| i * most..((i + 1) * most).min(len))
     }
 
     /// The bytes of these entries of an operand's outermost dimension.

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, index, scattered, start};
 use super::{
-    Derivation, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
+    Bound, Derivation, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
 };
 use crate::ids::ValueId;
 use crate::shader;
@@ -177,6 +177,11 @@ impl Rule for EmbeddingGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| EmbeddingGradient { accumulate: true, ..*self }.into())
+    }
+
+    // A row of it is a sum of some of those, none of which is in another's too.
+    fn bound(&self, inputs: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::rows(inputs[0].as_matrix().0, &[0]) }
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

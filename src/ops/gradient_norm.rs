@@ -2,16 +2,11 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::common::bytes_of_f32;
-use super::{Binding, Data, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::squares::{self, PARTIALS};
+use super::{Data, Dispatch, Emit, Lowering, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::{DType, TensorType};
-
-/// Workgroups, and so partial sums, of each gradient.
-const PARTIALS: u32 = 64;
-/// Elements that one workgroup takes at a time: a vector of four for each of 256 threads.
-const STRIDE: usize = 4 * 256;
 
 /// The length of the gradients taken as one vector, and the factor that clips it
 /// (Pascanu et al. 2013, On the difficulty of training recurrent neural networks).
@@ -69,42 +64,12 @@ impl GradientNorm {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct SquaresParams {
-    len: u32,
-    accumulate: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
 struct ClipParams {
     len: u32,
     clips: u32,
     guard: u32,
     after: u32,
     max_norm: f32,
-}
-
-/// Sums the squares of gradient `i` into its own partial sums, chunk upon chunk.
-fn squares(at: &Lowering, i: usize) -> Vec<Dispatch> {
-    let bytes = u64::from(PARTIALS) * 4;
-    let own = i as u64 * bytes..(i as u64 + 1) * bytes;
-    let chunks = at.chunks(at.inputs[i].len());
-    chunks
-        .map(|chunk| {
-            let accumulate = chunk.start > 0;
-            let params = SquaresParams { len: clamp((chunk.end - chunk.start) / 4), accumulate: accumulate.into() };
-            let sums = Operand::Output(1);
-            let partials =
-                if accumulate { Binding::update(sums, sums, own.clone()) } else { Binding::write(sums, own.clone()) };
-            Dispatch {
-                shader: shader!("sum_of_squares"),
-                params: bytes_of(&params).to_vec(),
-                groups: [PARTIALS, 1, 1],
-                bindings: vec![Binding::read(Operand::Input(i), bytes_of_f32(&chunk)), partials],
-                tile: None,
-            }
-        })
-        .collect()
 }
 
 impl Rule for GradientNorm {
@@ -152,23 +117,13 @@ impl Rule for GradientNorm {
             bindings: vec![at.read_again(1), before, loss, scaler, at.write(0)],
             tile: None,
         };
-        let squares = (0..gradients).flat_map(|i| squares(at, i));
+        let squares = (0..gradients).flat_map(|i| squares::dispatches(at, i));
         squares.chain([clip]).collect()
     }
 
     fn reference(&self, inputs: &[&[f64]], at: &Lowering) -> Vec<Vec<f64>> {
-        let mut partials = vec![0.0; clamp(at.outputs[1].len()) as usize];
         let gradients = &inputs[..self.gradients(inputs.len())];
-        for (g, own) in gradients.iter().zip(partials.chunks_mut(PARTIALS as usize)) {
-            let mut rest = *g;
-            for chunk in at.chunks(g.len() as u64) {
-                let (now, later) = rest.split_at(clamp(chunk.end - chunk.start) as usize);
-                for (group, part) in now.chunks(STRIDE).enumerate() {
-                    own[group % PARTIALS as usize] += part.iter().map(|x| x * x).sum::<f64>();
-                }
-                rest = later;
-            }
-        }
+        let partials: Vec<f64> = gradients.iter().flat_map(|g| squares::reference(at, g)).collect();
         let scale = self.guard.map_or(1.0, |_| inputs[inputs.len() - 1][0]);
         let before = self.after.then(|| inputs[gradients.len()]);
         let sum: f64 = partials.iter().sum::<f64>() + before.map_or(0.0, |norm| (norm[0] * scale).powi(2));

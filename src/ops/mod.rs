@@ -92,6 +92,12 @@ pub trait Rule {
         false
     }
 
+    /// What the numbers of this output cannot exceed, told from those of inputs; `None` where that is not known. It is of
+    /// the output in full: where it is kept in halves, a number past their range is infinite all the same.
+    fn bound(&self, _inputs: &[TensorType], _output: usize) -> Option<Bound> {
+        None
+    }
+
     /// The same op with one more input, last, to which its first output is added in place.
     fn accumulating(&self) -> Option<Op> {
         None
@@ -229,25 +235,6 @@ impl Lowering<'_> {
     pub fn update(&self, i: usize, o: usize) -> Binding {
         Binding::update(Operand::Input(i), Operand::Output(o), 0..self.outputs[o].bytes())
     }
-
-    /// Workgroups of `size` threads that cover `len` items, folded into two dimensions where one
-    /// does not reach. Shaders count them as `w.y * n.x + w.x`.
-    pub fn cover(&self, len: u64, size: u32) -> [u32; 3] {
-        let groups = len.div_ceil(u64::from(size)).max(1);
-        let row = u64::from(self.target.limits.max_compute_workgroups_per_dimension);
-        let rows = groups.div_ceil(row);
-        // As even as can be, so that few threads of the last row have nothing to do.
-        let across = groups.div_ceil(rows);
-        [clamp(across), clamp(rows), 1]
-    }
-
-    /// Ranges of elements of at most one binding's size that cover `len` elements of four bytes.
-    pub fn chunks(&self, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
-        let align = self.target.align().max(16);
-        // A limit below one alignment is one the plan's check refuses.
-        let most = (self.target.limits.max_storage_buffer_binding_size / align * align).max(align) / 4;
-        (0..len.div_ceil(most)).map(move |i| i * most..((i + 1) * most).min(len))
-    }
 }
 
 /// A count as the `u32` that shaders take; one too large to be one is refused by the plan's check
@@ -301,6 +288,7 @@ mod activation;
 mod adagrad;
 mod adam;
 mod binary;
+mod bound;
 mod cast;
 mod column_sum;
 mod common;
@@ -312,6 +300,7 @@ mod dropout;
 mod elementwise_loss;
 mod embedding;
 mod fill;
+mod gradient_bound;
 mod gradient_norm;
 mod hits;
 mod in_place;
@@ -329,14 +318,17 @@ mod scale;
 mod sgd;
 mod slice;
 mod specimen;
+mod squares;
 mod sum;
 mod transpose;
 mod view;
 
 pub use activation::Function;
+pub use bound::Bound;
 pub use common::ShapeError;
 pub use derivation::Derivation;
 pub use elementwise_loss::Measure;
+pub use gradient_bound::Term;
 pub use gradient_norm::Guard;
 pub use in_place::InPlace;
 pub use matmul::{Layout, Tile};
@@ -361,6 +353,7 @@ ops! {
     embedding::Embedding,
     embedding::EmbeddingGradient,
     fill::Fill,
+    gradient_bound::GradientBound,
     gradient_norm::GradientNorm,
     hits::Hits,
     layer_norm::LayerNorm,

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Bound, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -50,6 +50,10 @@ impl Rule for Scale {
 
     fn in_place(&self) -> Vec<InPlace> {
         vec![InPlace::may(0, 0)]
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        Some(Bound { times: f64::from(self.factor).powi(2), ..Bound::same()? })
     }
 
     fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {

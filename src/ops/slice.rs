@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Binding, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Binding, Bound, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -163,6 +163,10 @@ impl Rule for Slice {
         (rows == 1).then(|| step * u64::from(self.start) * inputs[0].dtype.bytes())
     }
 
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        Bound::same()
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         vec![vec![Operand::Input(0), Operand::Output(0)]]
     }
@@ -222,6 +226,10 @@ impl Rule for Pad {
         let [start, to] = [self.start, self.to].map(|n| on_host(step * u64::from(n)));
         let row = |x: &[f64]| [&vec![0.0; start], x, &vec![0.0; to - start - len]].concat();
         vec![inputs[0].chunks(len).flat_map(row).collect()]
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        Bound::same()
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

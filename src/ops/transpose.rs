@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::slice::on_host;
-use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Bound, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
 use crate::tensor::TensorType;
@@ -87,6 +87,10 @@ impl Rule for Transpose {
     fn view(&self, inputs: &[TensorType]) -> Option<u64> {
         let [_, a, mid, b, _] = self.extents(&inputs[0]);
         ([a, mid, b].iter().filter(|&&d| d != 1).count() <= 1).then_some(0)
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        Bound::same()
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

@@ -1,7 +1,7 @@
 //! `y = x[offset..]` read as another shape: the same bytes under another name.
 
 use super::slice::{Pad, Runs, copy_rows, on_host};
-use super::{Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
+use super::{Bound, Dispatch, Emit, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::tensor::TensorType;
 
@@ -78,6 +78,10 @@ impl Rule for View {
 
     fn view(&self, inputs: &[TensorType]) -> Option<u64> {
         Some(self.offset * inputs[0].dtype.bytes())
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        Bound::same()
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

@@ -49,6 +49,9 @@ pub enum Origin {
         /// The parameter whose gradient is the longest.
         longest: String,
     },
+    /// In nothing that was made, but what bounds the sum of the gradients' squares is past 1e38, by which a step that
+    /// may be skipped is judged where gradients are released before all of them are known.
+    Bound,
 }
 
 impl std::fmt::Display for Origin {
@@ -63,6 +66,11 @@ impl std::fmt::Display for Origin {
             Self::Norm { longest } => write!(
                 f,
                 "in the sum of the gradients' squares, which are each finite; the longest is that of `{longest}`"
+            ),
+            Self::Bound => write!(
+                f,
+                "in what bounds the gradients' squares, by which steps are judged with `release_gradients`; the gradients \
+                 themselves may be finite"
             ),
         }
     }
@@ -167,7 +175,8 @@ impl Session {
             let index = planned.plan.program(program).expect("the description has planned this program");
             session.engine.inspect(index, copy, &mut |step, access, bytes| {
                 let of = &planned.plan.schedule.steps[step];
-                if of.accesses[access].writes.is_some_and(|value| spoilt(&planned, value, bytes)) {
+                let written = of.accesses[access].writes;
+                if written.is_some_and(|value| spoilt(&planned, value, bytes) || judged(&planned, value, bytes)) {
                     found = Some((of.node, program));
                 }
                 found.is_none()
@@ -180,6 +189,9 @@ impl Session {
             if let Op::GradientNorm(_) = graph[node].op {
                 let longest = graph[graph[node].site.inputs[0]].label.clone();
                 return Origin::Norm { longest };
+            }
+            if let Op::GradientBound(_) = graph[node].op {
+                return Origin::Bound;
             }
             let program = graph.programs().iter().find(|p| p.name == program);
             // Nodes are numbered as they are written, and differentiation writes after the loss.
@@ -211,6 +223,14 @@ impl Session {
         }
         Ok(longest.filter(|_| sum > f32::MAX.into()).map(|(_, longest)| Origin::Norm { longest }))
     }
+}
+
+/// Whether the bytes of a value are what says of gradients to come that they may not be finite.
+fn judged(planned: &Planned, value: ValueId, bytes: &[u8]) -> bool {
+    let graph = &planned.plan.graph;
+    let maker =
+        graph[value].producer.filter(|(node, output)| *output == 0 && matches!(graph[*node].op, Op::GradientBound(_)));
+    maker.is_some() && bytes.chunks_exact(4).map(super::numbers::number).any(|factor| factor < 0.0)
 }
 
 /// Whether the bytes of a value hold a number that is not finite.

@@ -89,7 +89,9 @@ pub struct Training {
     pub recompute: Option<u32>,
     /// Whether each gradient is released as soon as the optimizer has used it, so that no more of them are in memory
     /// at once than the way back makes. The update is the same, to the bit. Where [`Training::keeps_gradients`] says
-    /// why not, it cannot be. After a step with a gradient that is not finite, parameters behind it have changed.
+    /// why not, it cannot be. Where a step that is not finite is to be skipped, all gradients are bounded before the first
+    /// is used; a step whose bound of their squares is past 1e38 is skipped though they may be finite. Where the run stops
+    /// at it, parameters behind a gradient that is not finite have changed.
     pub release_gradients: bool,
     /// How floats between two dispatches are stored.
     pub storage: Storage,

@@ -45,7 +45,7 @@ impl Planned {
         let shortest = if training.carry_state { 1 } else { training.window };
         let mut found = self.same_updates();
         if training.storage == Storage::F32 && training.learn {
-            let halves = Training { release_gradients: false, ..training.clone() }.storage(Storage::F16);
+            let halves = training.clone().storage(Storage::F16);
             let halves = if found.is_empty() { halves.bargain(target) } else { halves.plan(target) };
             let halves = halves.ok().filter(Planned::fits);
             let change = "the same batch, what is made on the way in halves, whose rounding changes numbers";

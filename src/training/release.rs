@@ -8,12 +8,19 @@
 //! way back makes: of a stack of linear layers one. It can only be where an update needs no more than one gradient
 //! at a time: no sum over micro-steps or segments, no norm of all of them to clip by.
 //!
-//! The guard of steps that are not finite goes along: each update looks at the loss and at all gradients before it.
-//! Where the loss is not finite, nothing changes, as ever. Where a gradient is not, what was updated before it has
-//! changed; the run stops, and has to go back to a checkpoint to have the state before that step.
+//! In a run that stops at a step that is not finite, its guard goes along: each update looks at the loss and at all
+//! gradients before it. Where the loss is not finite, nothing changes, as ever. Where a gradient is not, what was updated
+//! before it has changed; the run has to go back to a checkpoint to have the state before that step.
+//!
+//! A run that skips such a step has to know before the first update. Then all activations' gradients are made first, and
+//! from them a bound of all that is still to be made of them (`graph/late.rs`):
+//!
+//! ```text
+//! first   forward, loss | dx, dx | the bound | dW1, update of W1 | dW2, update of W2 | dW3, update of W3
+//! ```
 
 use super::programs::{Slots, Writer};
-use super::{NonFinite, Training};
+use super::{NonFinite, Storage, Training};
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::{SlotId, ValueId};
@@ -42,9 +49,6 @@ impl Training {
         if self.spans().len() > 1 {
             return Some(format!("they are summed over {} segments of a window", self.spans().len()));
         }
-        if self.on_non_finite() == NonFinite::Skip {
-            return Some("a step that is not finite is skipped, whichever of them shows it".into());
-        }
         clip()
     }
 
@@ -69,9 +73,10 @@ impl Writer<'_> {
         loss: ValueId,
         gradients: &[Option<ValueId>],
     ) {
-        let first = self.builder.graph.current_nodes().len();
         let mut order: Vec<(Parameter, Option<ValueId>)> =
             self.builder.parameters().iter().cloned().zip(gradients.iter().copied()).collect();
+        let skips = self.training.on_non_finite() == NonFinite::Skip;
+        let halves = self.training.storage == Storage::F16;
         let graph = &mut self.builder.graph;
         // The norm goes through them in the order in which they are made.
         order.sort_by_key(|(_, gradient)| gradient.and_then(|g| graph[g].producer));
@@ -79,12 +84,19 @@ impl Writer<'_> {
         let fit = "slots are laid out alike, in multiples of four";
         let slot = slots.scaler.expect("what learns counts its steps");
         let scaler = graph.content(slot, 0, TensorType::f32(&[4]), "loss scaler");
+        let judged = skips.then(|| {
+            let all: Vec<ValueId> = order.iter().filter_map(|(_, gradient)| *gradient).collect();
+            let judged = graph.judge(&all, [loss, scaler], halves);
+            order.sort_by_key(|(_, gradient)| gradient.and_then(|own| judged.order.iter().position(|g| *g == own)));
+            judged.norm
+        });
+        let first = graph.current_nodes().len();
         let scalars = graph.content(told.scalars, 0, TensorType::f32(&[8]), "optimizer scalars");
         // How far the run has come; whether this step counts is told when it is over.
         let none = graph.apply_one(Fill { value: 0.0, shape: vec![2] }, &[]).expect(fit);
         let made = graph.apply(self.training.loss_scaler(), &[none, scalars, scaler]).expect(fit);
         let scalars = graph.store(made[0], told.scalars, 0);
-        let mut norm: Option<ValueId> = None;
+        let mut norm = judged;
         for (parameter, gradient) in &order {
             let graph = &mut self.builder.graph;
             let elements = clamp(parameter.ty.len().next_multiple_of(4));
@@ -105,7 +117,8 @@ impl Writer<'_> {
             let held: Vec<ValueId> =
                 homes.iter().map(|&home| graph.content(home, offset, ty.clone(), &parameter.name)).collect();
             let optimizer = self.training.optimizer;
-            let inputs = [&[held[0], g][..], &optimizer.order(&held[1..], scalars, so_far)].concat();
+            let factor = judged.unwrap_or(so_far);
+            let inputs = [&[held[0], g][..], &optimizer.order(&held[1..], scalars, factor)].concat();
             let made = graph.apply(optimizer.op(self.training.clip_value, ranges), &inputs).expect(fit);
             for (value, home) in made.into_iter().zip(homes) {
                 graph.store(value, home, offset);

@@ -4,8 +4,8 @@ pub mod kernel;
 
 use super::common::{check_old, start};
 use super::{
-    ActivationGradient, Binding, ColumnSum, Dispatch, Emit, Function, InPlace, Lowering, Op, Operand, Rule, ShapeError,
-    Site, Slope, Specimen, clamp,
+    ActivationGradient, Binding, Bound, ColumnSum, Dispatch, Emit, Function, InPlace, Lowering, Op, Operand, Rule,
+    ShapeError, Site, Slope, Specimen, clamp,
 };
 use crate::ids::ValueId;
 use crate::tensor::TensorType;
@@ -161,6 +161,11 @@ impl Rule for Matmul {
     fn accumulating(&self) -> Option<Op> {
         let plain = !self.accumulate && self.function == Function::Identity;
         plain.then(|| Matmul { accumulate: true, ..self.clone() }.into())
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        let plain = !self.bias && !self.accumulate && self.function == Function::Identity;
+        if plain { Bound::product(0, 1) } else { None }
     }
 
     fn flops(&self, inputs: &[TensorType]) -> u64 {

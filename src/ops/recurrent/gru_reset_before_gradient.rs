@@ -15,7 +15,7 @@ use super::super::common::{check_old, index, start};
 use super::super::matmul::kernel::{Epilogue, Product};
 use super::super::matmul::{Layout, multiply, product};
 use super::super::{
-    Binding, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, Tile,
+    Binding, Bound, Dispatch, Emit, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope, Specimen, Tile,
 };
 use super::Window;
 use super::gru_reset_before::{Extents, Params, ROWS, UNIT_COST};
@@ -246,6 +246,10 @@ impl Rule for GruResetBeforeWeightGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| GruResetBeforeWeightGradient { accumulate: true, ..self.clone() }.into())
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::sum(&[&[0, 1], &[0, 2], &[0, 3]]) }
     }
 
     fn flops(&self, inputs: &[TensorType]) -> u64 {

@@ -4,7 +4,7 @@
 use super::weight::Left;
 use super::*;
 use crate::ops::common::{check_old, start};
-use crate::ops::{InPlace, Rule, Site, column_sum};
+use crate::ops::{Bound, InPlace, Rule, Site, column_sum};
 
 /// The gradient of a [`Gru`]'s recurrent weight.
 ///
@@ -105,6 +105,10 @@ impl Rule for GruWeightGradient {
         [rows, width, inputs[2].as_matrix().1].into_iter().fold(2, u64::saturating_mul)
     }
 
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::sum(&[&[0, 2], &[0, 3], &[1, 2], &[1, 3]]) }
+    }
+
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {
         vec![vec![Operand::Input(0)], vec![Operand::Input(1)], vec![Operand::Input(2), Operand::Input(3)]]
     }
@@ -158,6 +162,10 @@ impl Rule for GruBiasGradient {
 
     fn accumulating(&self) -> Option<Op> {
         (!self.accumulate).then(|| Self { accumulate: true }.into())
+    }
+
+    fn bound(&self, inputs: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::rows(inputs[0].as_matrix().0, &[0, 1]) }
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::ops::common::{check_old, start};
 use crate::ops::matmul::kernel::{Epilogue, Product};
 use crate::ops::matmul::{Layout, multiply, product};
-use crate::ops::{InPlace, Rule, Site};
+use crate::ops::{Bound, InPlace, Rule, Site};
 
 /// The gradient of a recurrent weight whose gates are all linear in the state.
 ///
@@ -136,6 +136,10 @@ impl Rule for RecurrentWeightGradient {
     fn flops(&self, inputs: &[TensorType]) -> u64 {
         let (rows, width) = inputs[0].as_matrix();
         [rows, width, inputs[1].as_matrix().1].into_iter().fold(2, u64::saturating_mul)
+    }
+
+    fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
+        if self.accumulate { None } else { Bound::sum(&[&[0, 1], &[0, 2]]) }
     }
 
     fn halves(&self, _: usize) -> Vec<Vec<Operand>> {

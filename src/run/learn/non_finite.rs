@@ -68,7 +68,7 @@ impl Learner<'_> {
     pub(super) fn give_up(&mut self, report: &StepReport, watcher: &mut dyn Watcher) -> Result<Error, Error> {
         self.wait(watcher);
         let stops = self.policy() == NonFinite::Stop;
-        let in_part = self.session.planned().training.release_gradients && report.loss.is_finite();
+        let in_part = stops && self.session.planned().training.release_gradients && report.loss.is_finite();
         let as_it_was = stops && self.bring_back(report.step - 1, in_part, watcher)?;
         let what = self.what_happened(report, as_it_was)?;
         let in_a_row = if stops {
@@ -96,14 +96,7 @@ impl Learner<'_> {
         let summary = self.run.summary(&mut self.session, &self.tally)?;
         self.folder.save(self.run, &mut self.session, &summary, &self.remark)?;
         let scale = if self.session.planned().training.scaling().is_some() { " or of `loss_scale`" } else { "" };
-        let released = self.session.planned().training.release_gradients;
-        let skip = match (stops, released) {
-            (false, _) => "",
-            (true, false) => ", and `non_finite = \"skip\"` under `[train]` passes over such steps",
-            (true, true) => {
-                ", and `non_finite = \"skip\"` under `[train]`, without `release_gradients`, passes over such steps"
-            }
-        };
+        let skip = if stops { ", and `non_finite = \"skip\"` under `[train]` passes over such steps" } else { "" };
         Ok(Error::Input(format!(
             "{what}{in_a_row} The run ends, and {weights} are in the folder. A smaller value of `learning_rate`{scale}, or \
              a `clip_norm`, may help; a new run can begin from those weights with `--init`{skip}"
