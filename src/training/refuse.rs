@@ -75,7 +75,7 @@ impl Planned {
     }
 
     /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
-    /// segments, by recomputing and by releasing gradients alone.
+    /// segments, by recomputing, by releasing gradients and by keeping no copies alone.
     fn same_updates(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         if !self.is_too_large() {
@@ -85,12 +85,13 @@ impl Planned {
         let own = training.way();
         let allowed = training.allowed(target);
         let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
-        let kinds: [fn(Way, Way) -> bool; 5] = [
+        let kinds: [fn(Way, Way) -> bool; 6] = [
             |_, _| true,
             |way, own| way == Way { accumulate: way.accumulate, ..own },
             |way, own| way == Way { segments: way.segments, ..own },
             |way, own| way == Way { recompute: way.recompute, ..own },
             |way, own| way == Way { release_gradients: true, ..own },
+            |way, own| way == Way { keep_copies: false, ..own },
         ];
         let mut found: Vec<(Offer, Planned)> = Vec::new();
         for kind in kinds {
@@ -126,8 +127,8 @@ impl Planned {
     }
 
     fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
-        let Training { batch, window, accumulate, segments, recompute, release_gradients, storage, .. } =
-            planned.training;
+        let Training { batch, window, segments, storage, .. } = planned.training;
+        let Way { accumulate, recompute, release_gradients, keep_copies, .. } = planned.training.way();
         let rates = Rates::assumed();
         let seconds = |planned: &Planned| planned.plan.seconds(planned.training.accumulate, &rates);
         Alternative {
@@ -138,6 +139,7 @@ impl Planned {
             segment_states: segments.and_then(|s| s.states),
             recompute,
             release_gradients,
+            keep_copies,
             halves: storage == Storage::F16,
             planned_bytes: planned.plan.planned_bytes(),
             times_longer: seconds(planned) / seconds(self),
