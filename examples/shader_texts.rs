@@ -22,6 +22,13 @@ fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
     Ok(all)
 }
 
+/// How the operands of a product lie, where what lies in halves does so as `storage` says.
+fn mixtures(storage: u32) -> [[u32; 4]; 5] {
+    let s = storage;
+    // All; activations; what makes a weight's gradient; that of activations, by a copy of a weight; the copy alone.
+    [[s; 4], [s, 0, 0, s], [s, s, 0, 0], [s, s, 0, s], [0, s, 0, 0]]
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("which folder?")?);
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
@@ -31,15 +38,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     for target in targets()? {
         for specimen in Op::specimens() {
-            for halves in [false, true] {
-                specimen.dispatches(&target, halves).iter().for_each(|dispatch| add(&dispatch.shader));
-            }
+            specimen.mixed_dispatches(&target).iter().for_each(|dispatch| add(&dispatch.shader));
         }
         // No one specimen gets most of these.
         let all = variants(&target, false).into_iter();
         for (variant, layout) in all.flat_map(|v| [Layout::Nn, Layout::Nt, Layout::Tn].map(|layout| (v, layout))) {
             let product = Product::new(layout, [4, 4, 4], Epilogue::default());
-            (0..=2).for_each(|storage| add(&variant.shader(&product, [storage; 4])));
+            (0..=2).flat_map(mixtures).for_each(|storages| add(&variant.shader(&product, storages)));
         }
     }
     std::fs::create_dir_all(&folder)?;

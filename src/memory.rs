@@ -40,8 +40,18 @@ pub struct TooLittleMemory {
 
 /// What is available now; `None` where the system does not tell.
 pub fn available() -> Option<Available> {
+    least([free(), limited()])
+}
+
+/// What the system has now for whoever asks; `None` where it does not tell.
+pub fn free() -> Option<Available> {
+    of_system(&|path| fs::read_to_string(path).ok())
+}
+
+/// What the limits of this process and of its control groups leave it now; `None` where there are none.
+pub fn limited() -> Option<Available> {
     let read = |path: &str| fs::read_to_string(path).ok();
-    least([of_system(&read), of_groups(&read), of_process(&read)])
+    least([of_groups(&read), of_process(&read)])
 }
 
 /// Bytes of memory that the host has as a whole, whoever has them; `None` where the system does not tell.

@@ -25,6 +25,8 @@ pub struct Alternative {
     pub recompute: Option<u32>,
     /// Whether gradients are released as soon as the optimizer has used them.
     pub release_gradients: bool,
+    /// Whether copies of parameters in halves, if there are any, are kept from one micro-step to the next.
+    pub keep_copies: bool,
     /// Whether what lies between dispatches is in halves.
     pub halves: bool,
     /// What it would take.

@@ -6,6 +6,7 @@
 #[path = "common/sessions.rs"]
 mod sessions;
 
+use plimsoll::bytes::Bytes;
 use plimsoll::device::DeviceEngine;
 use plimsoll::engine::Engine;
 use plimsoll::graph::{Graph, Role};
@@ -14,6 +15,7 @@ use plimsoll::narrow::narrow;
 use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
 use plimsoll::ops::{Embedding, Function, Op, Scale};
 use plimsoll::plan::{Plan, Staging};
+use plimsoll::refusal::Alternative;
 use plimsoll::target::Target;
 use plimsoll::tensor::{DType, TensorType};
 use plimsoll::training::{
@@ -160,6 +162,63 @@ fn with_parameters_in_halves_too_runs_stay_near_those_in_full_and_the_host_does_
             let on_host = losses(&run(&mut on_host(&halves), &batches[..3]));
             assert!(apart(&found[..3], &on_host) < 1e-3, "{name}: {found:?}\n{on_host:?}");
         }
+    }
+}
+
+#[test]
+fn copies_that_are_kept_between_micro_steps_change_no_bit_and_are_given_up_where_there_is_no_room() {
+    let device = device();
+    let perceptron = Model::new().linear(64).relu().linear(48).relu().output();
+    let rows = |kind: u32| Batch::numbers(sessions::noise(6 * 40, kind), sessions::noise(6 * 9, kind + 9));
+    let text = language_model(Cell::GruResetBefore, 7, Storage::F32);
+    let of = [
+        (batches(&text, 4), text),
+        ((0..4).map(rows).collect(), Training::new(perceptron, Task::regression(40, 9), 6)),
+    ];
+    for (batches, training) in of {
+        let halves = Training { report_every: 1, ..training.storage(Storage::F16).parameter_storage(Storage::F16) };
+        let kept = halves.accumulate(3);
+        let anew = Training { keep_copies: false, ..kept.clone() };
+        let [plan, other] = [&kept, &anew].map(|training| training.plan(device.target()).unwrap().plan);
+        plan.replay().unwrap();
+        assert!(casts(&plan, "first") > 1 && casts(&plan, "next") == 0);
+        assert_eq!(casts(&plan, "first"), casts(&other, "next"));
+        assert_eq!(casts(&plan, "evaluate"), casts(&other, "evaluate"), "which runs after updates");
+        let learnt = |mut session: Session| {
+            let found = losses(&run(&mut session, &batches));
+            sessions::holds_what_was_planned(&session);
+            (found, parameter_bits(&mut session))
+        };
+        let [found, wanted] = [&kept, &anew].map(|training| learnt(Session::new(training, &device).unwrap()));
+        assert_eq!(found, wanted);
+        let [found, wanted] = [&kept, &anew].map(|training| losses(&run(&mut on_host(training), &batches)));
+        assert_eq!(found, wanted, "on the host");
+    }
+}
+
+#[test]
+fn copies_that_there_is_no_room_for_are_made_anew_in_each_micro_step() {
+    let target = Target::profile("webgpu-default").unwrap();
+    let perceptron = Model::new().linear(64).relu().linear(48).relu().output();
+    let halves = Training::new(perceptron, Task::regression(40, 9), 6).storage(Storage::F16);
+    let kept = halves.parameter_storage(Storage::F16).accumulate(3);
+    let anew = Training { keep_copies: false, ..kept.clone() };
+    let [needed, less] = [&kept, &anew].map(|training| {
+        let tight = Training { memory: Some(Bytes(1)), ..training.clone() };
+        tight.plan(&target).unwrap().plan.planned_bytes()
+    });
+    // The first layer's 64 x 40 halves, which the way back has no use for.
+    assert!(less + 5120 <= needed, "{less} and {needed}");
+    let within = |memory: u64| Training { memory: Some(Bytes(memory)), ..kept.clone() };
+    assert!(within(needed).bargain(&target).unwrap().bargain.is_none());
+    for memory in [needed - 1, less] {
+        let made = within(memory).bargain(&target).unwrap();
+        assert!(made.fits() && made.bargain.is_some() && !made.training.keep_copies, "{:?}", made.training.way());
+        assert_eq!(made.training.accumulate, 3);
+        assert_eq!(made.training.lines_beside(&kept), ["[budget]", "keep_copies = false"]);
+        let refusal = within(memory).plan(&target).unwrap().refusal().unwrap();
+        let told = |alternative: &Alternative| alternative.lines == ["[budget]", "keep_copies = false"];
+        assert!(refusal.alternatives.iter().any(told), "{refusal}");
     }
 }
 

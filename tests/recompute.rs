@@ -163,7 +163,7 @@ fn recomputing_changes_no_bit_on_a_device_in_micro_steps_or_in_halves() {
             let wanted = learnt(Session::new(&training, &device).unwrap(), &batches);
             for blocks in [2, 4] {
                 let session = Session::new(&training.clone().recompute(blocks), &device).unwrap();
-                assert_eq!(session.held().unwrap().bytes, session.plan().planned_bytes());
+                sessions::holds_what_was_planned(&session);
                 assert!(learnt(session, &batches) == wanted, "{name}, {how}, in {blocks} blocks");
             }
         }
@@ -221,7 +221,7 @@ fn recomputing_goes_with_released_gradients_and_with_segments() {
             let again = training.clone().recompute(3);
             assert!(dispatches(&again) > dispatches(&training), "{name}, {how}: nothing is made again");
             let session = Session::new(&again, &device).unwrap();
-            assert_eq!(session.held().unwrap().bytes, session.plan().planned_bytes());
+            sessions::holds_what_was_planned(&session);
             assert!(learnt(session, &batches) == wanted, "{name}, {how}");
         }
     }

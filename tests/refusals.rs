@@ -162,8 +162,13 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
     let (mut batches, mut windows, mut same, mut halves) = (0, 0, Vec::new(), 0);
     for a in &refusal.alternatives {
         let segments = a.segment.map(|timesteps| Segments { timesteps, states: a.segment_states });
-        let way =
-            Way { accumulate: a.accumulate, segments, recompute: a.recompute, release_gradients: a.release_gradients };
+        let way = Way {
+            accumulate: a.accumulate,
+            segments,
+            recompute: a.recompute,
+            release_gradients: a.release_gradients,
+            keep_copies: a.keep_copies,
+        };
         if way != training.way() && (a.batch, a.window, a.halves) == (training.batch, training.window, false) {
             let planned = training.in_way(way).plan(target).unwrap();
             assert!(planned.fits() && planned.plan.planned_bytes() == a.planned_bytes, "{a:?}");

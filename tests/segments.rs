@@ -146,8 +146,7 @@ fn a_device_agrees_and_holds_what_was_planned() {
         let training = training.segments(Segments { timesteps, states: Some(1) }).accumulate(2);
         let mut session = Session::new(&training, &device).unwrap();
         let found = learnt(&mut session, &batches);
-        assert_eq!(session.held().unwrap().bytes, session.plan().planned_bytes());
-        assert_eq!(session.allocations_after_first_step(), Some(0));
+        sessions::holds_what_was_planned(&session);
         same("device", &found, &learnt(&mut on_host(&training), &batches), 2e-5);
     }
 }

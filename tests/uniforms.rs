@@ -12,7 +12,7 @@ use plimsoll::graph::Role;
 use plimsoll::nn::{Cell, Model, Recurrent, Task};
 use plimsoll::plan::reserved::Blocks;
 use plimsoll::training::{Batch, Optimizer, Segments, Session, Storage, Training};
-use sessions::{noise, parameter_bits, run};
+use sessions::{holds_what_was_planned, noise, parameter_bits, run};
 
 /// The adapter that tests run on, as if it took only so many bytes of immediates; of one that takes all, a limit that
 /// is its own.
@@ -51,14 +51,17 @@ fn cases() -> Vec<(&'static str, Training, Vec<Batch>)> {
 
 /// Losses and parameters after all steps and an evaluation, each as bits; held and reserved are as planned throughout.
 fn trained(training: &Training, batches: &[Batch], device: &Device) -> (Vec<u64>, Vec<u32>, u64) {
-    let mut blocks = Blocks::of_fresh_device(device.target().buffer_memory.expect("a Vulkan driver"));
+    // No driver but Vulkan's says how it places buffers.
+    let mut blocks = device.target().buffer_memory.map(Blocks::of_fresh_device);
     let mut session = Session::new(training, device).unwrap();
     let planned = session.plan().planned_bytes();
-    let _taken = blocks.take(session.plan());
-    let told = Drawn { allocated_bytes: blocks.allocated_bytes(), reserved_bytes: blocks.reserved_bytes() };
+    let told = blocks.as_mut().map(|blocks| {
+        let _taken = blocks.take(session.plan());
+        Drawn { allocated_bytes: blocks.allocated_bytes(), reserved_bytes: blocks.reserved_bytes() }
+    });
     let look = |session: &Session| {
-        assert_eq!(session.held().map(|held| held.bytes), Some(planned));
-        assert_eq!(session.reserved(), Some(told));
+        holds_what_was_planned(session);
+        assert!(told.is_none() || session.reserved() == told, "{:?}, foretold {told:?}", session.reserved());
     };
     look(&session);
     let reports = run(&mut session, batches);
@@ -70,7 +73,6 @@ fn trained(training: &Training, batches: &[Batch], device: &Device) -> (Vec<u64>
     losses.push(session.evaluate([held_out]).unwrap().total.to_bits());
     let parameters = parameter_bits(&mut session);
     look(&session);
-    assert_eq!(session.allocations_after_first_step(), Some(0));
     (losses, parameters, planned)
 }
 

@@ -106,6 +106,7 @@ fn save(config: &Config, way: Way, file: &Path) -> Result<(), Error> {
     config.budget.segment_states = way.segments.and_then(|s| s.states);
     config.budget.recompute = way.recompute;
     config.budget.release_gradients = way.release_gradients;
+    config.budget.keep_copies = way.keep_copies;
     write_atomically(file, config.to_toml().as_bytes())?;
     Ok(())
 }
@@ -140,8 +141,10 @@ fn outputs(run: &Run) -> u32 {
 
 fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
     let base = fit.described.or_else(|| fit.front.first().copied()).map_or(1.0, |offer| offer.seconds);
+    let rows = worthwhile(offers, fit);
+    let some_keep_none = rows.iter().any(|offer| !offer.way.keep_copies);
     let row = |offer: &Offer| {
-        let Way { accumulate, segments, recompute, release_gradients } = offer.way;
+        let Way { accumulate, segments, recompute, release_gradients, keep_copies } = offer.way;
         let dash = || "-".to_string();
         let mark = match (fit.chosen == Some(*offer), fit.described == Some(*offer)) {
             (true, true) => "as described; fits",
@@ -149,7 +152,7 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
             (false, true) => "as described",
             (false, false) => "",
         };
-        vec![
+        let mut cells = vec![
             Bytes(offer.bytes).to_string(),
             seconds(offer.seconds),
             format!("{:.2} x", offer.seconds / base),
@@ -158,13 +161,26 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
             segments.map_or_else(dash, |s| s.states.map_or_else(|| "all".into(), |n| n.to_string())),
             recompute.map_or_else(dash, |n| n.to_string()),
             if release_gradients { "true".into() } else { dash() },
-            mark.to_string(),
-        ]
+        ];
+        // Hardly any run has copies to keep.
+        cells.extend(some_keep_none.then(|| if keep_copies { dash() } else { "false".into() }));
+        cells.push(mark.to_string());
+        cells
     };
     let title = format!(">{title}");
-    let titles =
-        [&title, ">a step", ">", ">accumulate", ">segment", ">segment_states", ">recompute", ">release_gradients", ""];
-    draw(&titles, worthwhile(offers, fit).iter().map(row))
+    let mut titles = vec![
+        &title[..],
+        ">a step",
+        ">",
+        ">accumulate",
+        ">segment",
+        ">segment_states",
+        ">recompute",
+        ">release_gradients",
+    ];
+    titles.extend(some_keep_none.then_some(">keep_copies"));
+    titles.push("");
+    draw(&titles, rows.iter().map(row))
 }
 
 /// What is worth a row: what saves a part of the row before, the last, and what is spoken of.

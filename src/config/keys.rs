@@ -39,7 +39,7 @@ pub(super) const TRAIN: &[&str] = &[
 pub(super) const GROUP: &[&str] = &["parameters", "weight_decay", "learning_rate"];
 pub(super) const CHECKPOINT: &[&str] = &["every", "keep"];
 pub(super) const BUDGET: &[&str] =
-    &["memory", "segment", "segment_states", "recompute", "release_gradients", "bargain"];
+    &["memory", "segment", "segment_states", "recompute", "release_gradients", "keep_copies", "bargain"];
 
 pub(super) const DATA: Kind = Kind {
     key: "data",

@@ -60,6 +60,8 @@ pub struct BudgetConfig {
     pub recompute: Option<u32>,
     /// Whether a gradient is released as soon as the optimizer has used it.
     pub release_gradients: bool,
+    /// Whether copies of parameters in halves are kept from one micro-step to the next.
+    pub keep_copies: bool,
     /// Whether a run that does not fit is made smaller by what changes no update.
     pub bargain: bool,
 }
@@ -73,6 +75,7 @@ impl BudgetConfig {
             segment_states: None,
             recompute: None,
             release_gradients: false,
+            keep_copies: true,
             bargain: true,
         }
     }

@@ -36,6 +36,7 @@ impl Config {
             + &optional("segment_states", self.budget.segment_states, "all states between segments are kept")
             + &optional("recompute", self.budget.recompute, "all activations are kept for the way back")
             + &entry("release_gradients", self.budget.release_gradients)
+            + &entry("keep_copies", self.budget.keep_copies)
             + &entry("bargain", self.budget.bargain)
     }
 }

@@ -1,10 +1,11 @@
-//! Parameters that are read in halves, from a copy that each program makes of what lies in memory in full.
+//! Parameters that are read in halves, from a copy that each program makes of what lies in memory in full, or that one
+//! finds as another has made it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Graph, Home, Node, Program, Role, Value};
 use crate::ids::{NodeId, ValueId};
-use crate::ops::{Cast, Operand, Site};
+use crate::ops::{Cast, Op, Operand, Site};
 
 impl Graph {
     /// Has products of the `programs` chosen that can have a parameter in halves by itself, as a factor, read a copy of
@@ -17,6 +18,39 @@ impl Graph {
                 self.programs[program].nodes = self.with_casts(&nodes);
             }
         }
+    }
+
+    /// Has what program `reader` copies of parameters, if program `maker`, which runs before it with no update between
+    /// them, copies it too, lie in a slot from the one to the other and be made no more than once. To be called when
+    /// parameters are cast and before anything is narrowed.
+    pub fn keep_copies(&mut self, maker: &str, reader: &str) {
+        let made: HashMap<_, _> = self.casts_of(maker).into_iter().collect();
+        let mut gone = HashSet::new();
+        for (of, node) in self.casts_of(reader) {
+            let Some(first) = made.get(&of) else { continue };
+            let [copy, found] = [*first, node].map(|node| self[node].site.outputs[0]);
+            let (name, bytes) = (&self[self[node].site.inputs[0]].label, self[copy].ty.bytes());
+            let slot = self.slot(format!("{name}, copied"), Role::Activation, bytes, 1);
+            for value in [copy, found] {
+                self.values[value.index()].home = Some(Home { slot, offset: 0 });
+            }
+            self.values[found.index()].producer = None;
+            gone.insert(node);
+        }
+        let reader = self.programs.iter_mut().find(|program| program.name == reader);
+        reader.into_iter().for_each(|program| program.leave_out(&gone));
+    }
+
+    /// The nodes of a program that copy parameters, each behind what it copies.
+    fn casts_of(&self, program: &str) -> Vec<((Home, Vec<u32>), NodeId)> {
+        let program = self.programs.iter().find(|other| other.name == program);
+        let casts = program.into_iter().flat_map(|program| &program.nodes);
+        let casts = casts.filter(|&&node| matches!(self[node].op, Op::Cast(_)));
+        let of = |&node: &NodeId| {
+            let parameter = &self[self[node].site.inputs[0]];
+            Some(((parameter.home?, parameter.ty.shape.clone()), node))
+        };
+        casts.filter_map(of).collect()
     }
 
     fn with_casts(&mut self, nodes: &[NodeId]) -> Vec<NodeId> {
@@ -70,7 +104,7 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::narrow::narrow;
-    use crate::ops::{Binary, Layout, Matmul, Op};
+    use crate::ops::{Binary, Layout, Matmul};
     use crate::tensor::{DType, TensorType};
 
     #[test]
@@ -103,5 +137,32 @@ mod tests {
         let difference = nodes.last().unwrap();
         let [a, b] = graph[*difference].site.inputs[..] else { panic!("two inputs") };
         assert_eq!([a, b].map(|v| graph[v].ty.dtype), [DType::F32; 2], "no product");
+    }
+
+    #[test]
+    fn a_copy_that_is_kept_is_made_once_for_two_programs_and_anew_by_a_third() {
+        let mut graph = Graph::default();
+        let slot = graph.slot("w", Role::Parameter, 60, 1);
+        for name in ["first", "next", "evaluate"] {
+            graph.begin(name);
+            let x = graph.held("x", Role::Input, TensorType::f32(&[4, 3]), 1);
+            let w = graph.content(slot, 0, TensorType::f32(&[5, 3]), "layer.w");
+            graph.apply_one(Matmul::new(Layout::Nt), &[x, w]).unwrap();
+        }
+        graph.cast_parameters(|_| true);
+        graph.keep_copies("first", "next");
+        narrow(&mut graph, |graph, slot| graph[slot].role == Role::Activation);
+        assert_eq!(["first", "next", "evaluate"].map(|name| graph.casts_of(name).len()), [1, 0, 1]);
+        let read = |program: usize| {
+            let product = *graph.programs()[program].nodes.last().unwrap();
+            &graph[graph[product].site.inputs[1]]
+        };
+        let (first, next, evaluate) = (read(0), read(1), read(2));
+        assert!(first.home.is_some() && first.home == next.home && evaluate.home.is_none());
+        assert!(first.producer.is_some() && next.producer.is_none() && evaluate.producer.is_some());
+        assert_eq!([first, next, evaluate].map(|copy| copy.ty.dtype), [DType::F16; 3]);
+        // Fifteen halves, in whole words.
+        let kept = &graph[first.home.unwrap().slot];
+        assert_eq!((&kept.name[..], kept.role, kept.bytes), ("layer.w, copied", Role::Activation, 32));
     }
 }

@@ -68,12 +68,27 @@ impl Specimen {
     /// What it dispatches on `target`, all of its outputs wanted; with all floats that its kernels can have in
     /// halves so, if `halves`.
     pub fn dispatches(&self, target: &Target, halves: bool) -> Vec<Dispatch> {
+        let narrowed = if halves { self.op.rule().halves(self.inputs.len()) } else { Vec::new() };
+        self.lower(target, &narrowed.concat())
+    }
+
+    /// What it dispatches on `target` in every mixture of floats in full and in halves that its kernels can have, the
+    /// two of [`Specimen::dispatches`] among them.
+    pub fn mixed_dispatches(&self, target: &Target) -> Vec<Dispatch> {
+        let groups = self.op.rule().halves(self.inputs.len());
+        let narrowed = |mixture: u32| {
+            let chosen = groups.iter().enumerate().filter(move |(i, _)| mixture >> i & 1 == 1);
+            chosen.flat_map(|(_, group)| group.iter().copied()).collect::<Vec<_>>()
+        };
+        (0..1 << groups.len()).flat_map(|mixture| self.lower(target, &narrowed(mixture))).collect()
+    }
+
+    fn lower(&self, target: &Target, narrowed: &[Operand]) -> Vec<Dispatch> {
         let rule = self.op.rule();
         let mut inputs = self.inputs.clone();
         let mut outputs = rule.outputs(&inputs).expect("a specimen fits its op");
-        let narrowed = if halves { rule.halves(inputs.len()) } else { Vec::new() };
-        for operand in narrowed.into_iter().flatten() {
-            let ty = match operand {
+        for operand in narrowed {
+            let ty = match *operand {
                 Operand::Input(i) => &mut inputs[i],
                 Operand::Output(i) => &mut outputs[i],
             };

@@ -158,7 +158,7 @@ impl Plan {
         }
         if let Some(arena) = self.uniforms.arena {
             let (base, bytes) = (bases[&arena.index()], self.uniforms.bytes());
-            let name = format!("parameters of dispatches, {}", Bytes(bytes));
+            let name = format!("parameters of dispatches (uniforms), {}", Bytes(bytes));
             out.push(throughout(base..base + bytes, Role::Uniforms, name));
         }
         for id in self.graph.slot_ids() {

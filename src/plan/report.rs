@@ -98,7 +98,7 @@ impl Plan {
         let mut keeps: Vec<(usize, u64, u64)> = Vec::new();
         for slot in self.graph.slot_ids().map(|s| &self.graph[s]) {
             shares.extend(slot.parts.iter().map(|p| (at(layer_of(&p.name)), slot.role, p.bytes)));
-            if slot.role == Role::CarriedState {
+            if matches!(slot.role, Role::CarriedState | Role::Activation) {
                 shares.push((at(layer_of(&slot.name)), slot.role, slot.bytes * u64::from(slot.copies)));
             }
         }

@@ -296,6 +296,7 @@ mod tests {
             ("dx12-tier3", AllowedBy::Device, AllowedBy::DxgiBudget, "DXGI's memory_left_bytes allows 1000 B"),
             ("metal-m1-max", AllowedBy::WorkingSet, AllowedBy::WorkingSet, "Metal's memory_left_bytes allows 1000 B"),
             ("radv-rx6700xt", AllowedBy::Device, AllowedBy::Driver, "the device's memory_left_bytes allows 1000 B"),
+            ("lavapipe", AllowedBy::Host, AllowedBy::ProcessLimit, "the process's memory_left_bytes allows 1000 B"),
         ] {
             assert_eq!(of(profile, None).0, all, "{profile}");
             assert_eq!(of(profile, Some(8 << 20)).0, left, "{profile}");

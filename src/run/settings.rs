@@ -34,6 +34,7 @@ impl Config {
             seed: self.seed,
             memory: self.budget.memory,
             release_gradients: self.budget.release_gradients,
+            keep_copies: self.budget.keep_copies,
             recompute: self.budget.recompute,
             segments: self.budget.segment.map(|timesteps| Segments { timesteps, states: self.budget.segment_states }),
             report_every: train.report_every,

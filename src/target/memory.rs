@@ -16,6 +16,8 @@ pub enum AllowedBy {
     Driver,
     /// The host, whose memory a software adapter takes.
     Host,
+    /// A limit of this process or of a control group that it is in, where the host has more.
+    ProcessLimit,
     /// DXGI, by which Windows gives each process a budget of a device's memory.
     DxgiBudget,
     /// Metal, by what it recommends as a device's working set at most.
@@ -30,6 +32,7 @@ impl AllowedBy {
             Self::Device => "the device",
             Self::Driver => "the driver, beside other processes,",
             Self::Host => "the host's free memory",
+            Self::ProcessLimit => "the limit of this process or of its control group",
             Self::DxgiBudget => "the DXGI budget, beside other processes,",
             Self::WorkingSet => "Metal's working set",
         }
@@ -41,6 +44,7 @@ impl AllowedBy {
             Self::Budget => "the budget",
             Self::Device | Self::Driver => "the device's",
             Self::Host => "the host's",
+            Self::ProcessLimit => "the process's",
             Self::DxgiBudget => "DXGI's",
             Self::WorkingSet => "Metal's",
         }
@@ -54,7 +58,7 @@ impl Target {
             ("metal", _) => (AllowedBy::WorkingSet, AllowedBy::WorkingSet),
             ("dx12", DeviceKind::Cpu) => (AllowedBy::Host, AllowedBy::DxgiBudget),
             ("dx12", _) => (AllowedBy::Device, AllowedBy::DxgiBudget),
-            (_, DeviceKind::Cpu) => (AllowedBy::Host, AllowedBy::Host),
+            (_, DeviceKind::Cpu) => (AllowedBy::Host, AllowedBy::ProcessLimit),
             _ => (AllowedBy::Device, AllowedBy::Driver),
         };
         let told = [("memory_bytes", all, self.memory_bytes), ("memory_left_bytes", left, self.memory_left_bytes)];

@@ -119,7 +119,7 @@ impl Training {
             parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
         });
         offers.push(Offer::of(self.way(), &first, rates));
-        let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients);
+        let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
             seconds.then(a.bytes.cmp(&b.bytes)).then_with(|| key(&a.way).cmp(&key(&b.way)))
@@ -186,6 +186,7 @@ impl Training {
                 ways.push(kept);
                 let released = Way { release_gradients: true, ..kept };
                 ways.extend(self.in_way(released).keeps_gradients().is_none().then_some(released));
+                ways.extend(self.in_way(kept).copies_are_kept().then_some(Way { keep_copies: false, ..kept }));
             }
         }
         ways.retain(|way| *way != own);

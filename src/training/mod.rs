@@ -97,6 +97,10 @@ pub struct Training {
     pub storage: Storage,
     /// How products read parameters, in halves only where what they make is kept so. The optimizer's are in full.
     pub parameter_storage: Storage,
+    /// Whether copies of parameters in halves that the first micro-step of an update makes are kept for the others, in
+    /// memory all along; else each micro-step makes its own. Only where there are such copies and more micro-steps than
+    /// one. The update is the same, to the bit.
+    pub keep_copies: bool,
     /// How the loss is scaled where they are stored in halves.
     pub loss_scale: LossScale,
     /// What becomes of a run with a step that is not finite; `None`: what [`Training::on_non_finite`] says.
@@ -155,6 +159,7 @@ impl Training {
             release_gradients: false,
             storage: Storage::default(),
             parameter_storage: Storage::default(),
+            keep_copies: true,
             loss_scale: LossScale::default(),
             non_finite: None,
             optimizer: Optimizer::default(),

@@ -86,6 +86,12 @@ impl Training {
         Self { parameter_storage, ..self }
     }
 
+    /// Whether copies of parameters in halves outlive the micro-step that makes them.
+    pub(super) fn copies_are_kept(&self) -> bool {
+        let copied = self.learn && self.parameter_storage == Storage::F16;
+        copied && self.accumulate > 1 && self.keep_copies
+    }
+
     pub(super) fn check_storage(&self) -> Result<(), Error> {
         if self.parameter_storage == Storage::F16 && self.storage == Storage::F32 {
             return Err(Error::Input(

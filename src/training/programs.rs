@@ -98,8 +98,13 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
     if training.parameter_storage == Storage::F16 {
         builder.graph.cast_parameters(|program| program.name != "sample");
     }
+    if training.copies_are_kept() {
+        builder.graph.keep_copies("first", "next");
+    }
     if training.storage == Storage::F16 {
-        narrow(&mut builder.graph, |graph, slot| graph[slot].role == Role::CarriedState);
+        // No slots but those of copies are for what is made on the way.
+        let may_be = [Role::CarriedState, Role::Activation];
+        narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role));
     }
     let staging = staging(training, target, &builder.graph, &handles);
     let graph = if without.order { builder.graph } else { ordered(builder.graph, target, staging) };

@@ -75,7 +75,7 @@ impl Planned {
     }
 
     /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
-    /// segments, by recomputing and by releasing gradients alone.
+    /// segments, by recomputing, by releasing gradients and by keeping no copies alone.
     fn same_updates(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         if !self.is_too_large() {
@@ -85,12 +85,13 @@ impl Planned {
         let own = training.way();
         let allowed = training.allowed(target);
         let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
-        let kinds: [fn(Way, Way) -> bool; 5] = [
+        let kinds: [fn(Way, Way) -> bool; 6] = [
             |_, _| true,
             |way, own| way == Way { accumulate: way.accumulate, ..own },
             |way, own| way == Way { segments: way.segments, ..own },
             |way, own| way == Way { recompute: way.recompute, ..own },
             |way, own| way == Way { release_gradients: true, ..own },
+            |way, own| way == Way { keep_copies: false, ..own },
         ];
         let mut found: Vec<(Offer, Planned)> = Vec::new();
         for kind in kinds {
@@ -126,8 +127,8 @@ impl Planned {
     }
 
     fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
-        let Training { batch, window, accumulate, segments, recompute, release_gradients, storage, .. } =
-            planned.training;
+        let Training { batch, window, segments, storage, .. } = planned.training;
+        let Way { accumulate, recompute, release_gradients, keep_copies, .. } = planned.training.way();
         let rates = Rates::assumed();
         let seconds = |planned: &Planned| planned.plan.seconds(planned.training.accumulate, &rates);
         Alternative {
@@ -138,6 +139,7 @@ impl Planned {
             segment_states: segments.and_then(|s| s.states),
             recompute,
             release_gradients,
+            keep_copies,
             halves: storage == Storage::F16,
             planned_bytes: planned.plan.planned_bytes(),
             times_longer: seconds(planned) / seconds(self),
@@ -165,19 +167,29 @@ fn fitting(training: &Training, target: &Target) -> Option<Planned> {
     training.plan(target).ok().filter(Planned::fits)
 }
 
-/// The largest of `1..=most` that fits; what fits does so at every smaller size.
+/// The largest of `1..=most` that fits.
+fn largest_fit(most: u32, target: &Target, with: impl Fn(u32) -> Training) -> Option<Planned> {
+    largest_of(most, |size| fitting(&with(size), target))
+}
+
+/// Sizes past one that does not fit that are looked at too: a row more may take a few bytes less, where places are
+/// multiples of some bytes or steps run in another order.
+const LOOKED_PAST: u32 = 3;
+
+/// What `fit` makes of the largest of `1..=most` that fits, where what fits does so at every smaller size but for fewer
+/// than [`LOOKED_PAST`] in a row.
 ///
 /// Sizes are doubled until one does not fit, and only then halved between: what fits is often a
 /// small part of what was asked, and planning takes as long as the plan is large.
-fn largest_fit(most: u32, target: &Target, with: impl Fn(u32) -> Training) -> Option<Planned> {
+fn largest_of<T>(most: u32, fit: impl Fn(u32) -> Option<T>) -> Option<T> {
     let (mut low, mut high) = (0, most);
     let mut best = None;
     let mut doubling = true;
     while low < high {
         let middle = if doubling { low.saturating_mul(2).clamp(1, high) } else { low + (high - low).div_ceil(2) };
-        match fitting(&with(middle), target) {
-            Some(planned) => {
-                best = Some(planned);
+        match fit(middle) {
+            Some(found) => {
+                best = Some(found);
                 low = middle;
             }
             None => {
@@ -186,18 +198,53 @@ fn largest_fit(most: u32, target: &Target, with: impl Fn(u32) -> Training) -> Op
             }
         }
     }
+    // The one behind the largest was found not to fit.
+    let past = |low: u32| low.saturating_add(2)..=low.saturating_add(1 + LOOKED_PAST).min(most);
+    while let Some((size, found)) = past(low).rev().filter(|_| low > 0).find_map(|size| Some((size, fit(size)?))) {
+        (best, low) = (Some(found), size);
+    }
     best
 }
 
 #[cfg(test)]
 mod tests {
-    use super::divisors;
+    use super::{LOOKED_PAST, divisors, largest_of};
 
     #[test]
     fn divisors_are_all_there_and_in_order() {
         for n in 1..200 {
             let all: Vec<u32> = (1..=n).filter(|d| n % d == 0).collect();
             assert_eq!(divisors(n), all);
+        }
+    }
+
+    #[test]
+    fn the_largest_that_fits_is_found_where_a_few_smaller_ones_do_not() {
+        let found = |most: u32, fits: &dyn Fn(u32) -> bool| {
+            let tried = std::cell::Cell::new(0);
+            let size = largest_of(most, |size| {
+                tried.set(tried.get() + 1);
+                fits(size).then_some(size)
+            });
+            (size, tried.get())
+        };
+        for most in 1..70 {
+            assert_eq!(found(most, &|_| true).0, Some(most));
+            assert_eq!(found(most, &|_| false), (None, 1));
+            for limit in 1..=most {
+                let (size, tried) = found(most, &|size| size <= limit);
+                assert_eq!(size, Some(limit));
+                assert!(tried <= 2 * most.ilog2() + 3 + LOOKED_PAST, "{tried} tries for {limit} of {most}");
+                // Bytes that go up with rows, but for those of every so many.
+                for every in 2..10 {
+                    for less in 1..3 {
+                        let bytes = |size: u32| size - if size.is_multiple_of(every) { less } else { 0 };
+                        let fits = |size| bytes(size) <= limit;
+                        let wanted = (1..=most).rev().find(|&size| fits(size));
+                        assert_eq!(found(most, &fits).0, wanted, "{limit} of {most}, {less} less every {every}");
+                    }
+                }
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Way {
     pub recompute: Option<u32>,
     /// Whether gradients are released as soon as they are used.
     pub release_gradients: bool,
+    /// Whether copies of parameters in halves, if there are any, are kept from one micro-step to the next.
+    pub keep_copies: bool,
 }
 
 impl Way {
@@ -33,6 +35,9 @@ impl Way {
         }
         if self.release_gradients {
             all.push("each gradient released once it is used".into());
+        }
+        if !self.keep_copies {
+            all.push("copies of parameters made anew in each micro-step".into());
         }
         all.join(", ")
     }
@@ -56,6 +61,11 @@ impl Way {
             (false, true) => all.push("gradients kept until all are there".to_string()),
             _ => {}
         }
+        match (self.keep_copies, other.keep_copies) {
+            (false, true) => all.push("copies of parameters made anew in each micro-step".to_string()),
+            (true, false) => all.push("copies of parameters kept between micro-steps".to_string()),
+            _ => {}
+        }
         all.join(", ")
     }
 }
@@ -63,14 +73,14 @@ impl Way {
 impl Training {
     /// The way it is described.
     pub fn way(&self) -> Way {
-        let Self { accumulate, segments, recompute, release_gradients, .. } = *self;
-        Way { accumulate, segments, recompute, release_gradients }
+        let Self { accumulate, segments, recompute, release_gradients, keep_copies, .. } = *self;
+        Way { accumulate, segments, recompute, release_gradients, keep_copies }
     }
 
     /// The same run in another way.
     pub fn in_way(&self, way: Way) -> Self {
-        let Way { accumulate, segments, recompute, release_gradients } = way;
-        Self { accumulate, segments, recompute, release_gradients, ..self.clone() }
+        let Way { accumulate, segments, recompute, release_gradients, keep_copies } = way;
+        Self { accumulate, segments, recompute, release_gradients, keep_copies, ..self.clone() }
     }
 
     /// What sets it apart from the run as `described`, as lines of a run file: tables, and the keys below each.
@@ -94,11 +104,13 @@ impl Training {
         let of =
             |segments: Option<Segments>, part: fn(Segments) -> Option<u32>| segments.and_then(part).and_then(number);
         let released = |training: &Training| Some(training.release_gradients.to_string());
+        let copies = |training: &Training| Some(training.keep_copies.to_string());
         let budget = [
             changed("segment", of(now, timesteps), of(was, timesteps)),
             changed("segment_states", of(now, states), of(was, states)),
             changed("recompute", self.recompute.and_then(number), described.recompute.and_then(number)),
             changed("release_gradients", released(self), released(described)),
+            changed("keep_copies", copies(self), copies(described)),
         ];
         let table = |head: &str, keys: Vec<String>| {
             let head = Some(head.to_string()).filter(|_| !keys.is_empty());

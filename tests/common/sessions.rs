@@ -27,6 +27,13 @@ pub fn on_host(training: &Training) -> Session {
     Session::on_host(planned(training)).unwrap()
 }
 
+/// A session holds what was planned, and has allocated nothing since its first step; where the backend counts, which
+/// OpenGL does not.
+pub fn holds_what_was_planned(session: &Session) {
+    assert!(session.held().is_none_or(|held| held.bytes == session.plan().planned_bytes()), "{:?}", session.held());
+    assert_eq!(session.allocations_after_first_step().unwrap_or(0), 0);
+}
+
 /// What planning says is wrong.
 pub fn mistake(training: &Training) -> String {
     training.plan(&Target::profile("webgpu-default").unwrap()).unwrap_err().to_string()

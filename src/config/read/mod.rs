@@ -126,6 +126,7 @@ fn budget<'t>(top: &Section<'t>, notes: &mut Notes<'t>) -> BudgetConfig {
         segment_states: segment_states.and_then(|states| u32::try_from(states).ok()),
         recompute: budget.integer("recompute", 2..=LARGEST, notes).and_then(|blocks| u32::try_from(blocks).ok()),
         release_gradients: budget.boolean("release_gradients", notes).unwrap_or(default.release_gradients),
+        keep_copies: budget.boolean("keep_copies", notes).unwrap_or(default.keep_copies),
         bargain: budget.boolean("bargain", notes).unwrap_or(default.bargain),
     }
 }

@@ -68,6 +68,7 @@ impl Any {
             segment_states: None,
             recompute: self.maybe(Self::count).filter(|blocks| *blocks > 1),
             release_gradients: self.flag(),
+            keep_copies: self.flag(),
             bargain: self.flag(),
         };
         let segment_states = self.maybe(Self::count).filter(|_| budget.segment.is_some());

@@ -6,7 +6,7 @@
 //! Vulkan           the largest heap that is the device's    heap budget - heap usage, of VK_EXT_memory_budget
 //! DX12             dedicated, or shared with the host       DXGI's budget - current usage
 //! Metal (macOS)    the recommended working set              the same - what the device has allocated
-//! software         what the host has left                   -
+//! software         what the host has left                   what the process's limits leave, if that is less
 //! OpenGL           -                                        -
 //! ```
 //!
@@ -81,16 +81,24 @@ pub(super) fn memory(adapter: &wgpu::Adapter) -> Memory {
     tracing::debug!(adapter = info.name, ?told, "what is told of its memory");
     match info.device_type {
         // A software adapter's heap is a made-up number: it never refuses, the host does. DXGI's are the system's.
-        wgpu::DeviceType::Cpu => match crate::memory::available() {
-            Some(available) => Memory { bytes: Some(available.bytes), left: None },
-            None if info.backend == wgpu::Backend::Dx12 => told.map_or_else(Memory::default, |t| t.believed(None)),
-            None => Memory::default(),
-        },
+        wgpu::DeviceType::Cpu => {
+            let [free, limited] = [crate::memory::free(), crate::memory::limited()].map(|told| told.map(|t| t.bytes));
+            match told.filter(|_| info.backend == wgpu::Backend::Dx12 && free.is_none()) {
+                Some(told) => told.believed(None),
+                None => of_host(free, limited),
+            }
+        }
         wgpu::DeviceType::IntegratedGpu => {
             told.map_or_else(Memory::default, |told| told.believed(crate::memory::installed()))
         }
         _ => told.map_or_else(Memory::default, |told| told.believed(None)),
     }
+}
+
+/// What a software adapter may take of the host, which has so much `free` and lets this process have as much as its
+/// limits leave.
+fn of_host(free: Option<u64>, limited: Option<u64>) -> Memory {
+    Memory { bytes: free, left: limited.filter(|limited| free.is_none_or(|free| *limited < free)) }
 }
 
 /// What the adapter's own interface says.
@@ -192,7 +200,22 @@ mod tests {
         for adapter in software {
             let installed = crate::memory::installed().unwrap();
             assert!(adapter.target.memory_bytes.is_some_and(|bytes| bytes > MIB && bytes < installed));
-            assert_eq!(adapter.target.memory_left_bytes, None);
+            let (free, left) = (adapter.target.memory_bytes.unwrap(), adapter.target.memory_left_bytes);
+            assert!(left.is_none_or(|left| left < free && crate::memory::limited().is_some()), "{left:?} of {free}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_the_process_counts_beside_the_host_where_it_is_what_binds() {
+        let of = |free, limited| {
+            let Memory { bytes, left } = of_host(free, limited);
+            (bytes, left)
+        };
+        assert_eq!(of(Some(4 * MIB), None), (Some(4 * MIB), None));
+        assert_eq!(of(Some(4 * MIB), Some(MIB)), (Some(4 * MIB), Some(MIB)));
+        assert_eq!(of(Some(4 * MIB), Some(0)), (Some(4 * MIB), Some(0)));
+        assert_eq!(of(Some(4 * MIB), Some(4 * MIB)), (Some(4 * MIB), None));
+        assert_eq!(of(None, Some(MIB)), (None, Some(MIB)));
+        assert_eq!(of(None, None), (None, None));
     }
 }
