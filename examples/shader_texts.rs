@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
 use plimsoll::ops::{Layout, Op};
 use plimsoll::shader::Shader;
-use plimsoll::target::{DeviceKind, Target};
+use plimsoll::target::{DeviceKind, Target, Windows};
 
 /// The kinds of device that kernels differ by.
 fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
@@ -19,7 +19,9 @@ fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
     let lavapipe = Target::profile("lavapipe")?;
     all.push(Target { subgroup_min_size: 16, subgroup_max_size: 16, ..lavapipe.clone() });
     all.push(Target { device_kind: DeviceKind::Discrete, ..lavapipe });
-    Ok(all)
+    // Each window in as many dispatches as it has timesteps, and in one.
+    let both = [Windows::Stepwise, Windows::Whole];
+    Ok(all.into_iter().flat_map(|target| both.map(|windows| Target { windows, ..target.clone() })).collect())
 }
 
 /// How the operands of a product lie, where what lies in halves does so as `storage` says.

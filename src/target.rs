@@ -156,8 +156,9 @@ pub struct Target {
     /// How the driver wants buffers placed, where it is known; only a device that was opened tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_memory: Option<BufferMemory>,
-    /// What a probe found the device to reach, by which a kernel is chosen where two could do the same; profiles that
-    /// ship have none, while a run's `plan.json` has what it was planned by.
+    /// What a probe found the device to reach, or what a software adapter on other than two processors is taken to, by
+    /// which a kernel is chosen where two could do the same; profiles that ship have none, while a run's `plan.json` has
+    /// what it was planned by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
     /// How recurrences go through their windows; no part of a profile.

@@ -140,6 +140,10 @@ fn a_window_is_one_dispatch_where_that_is_told_to_be_quicker() {
     let with = |rates| Target { rates: Some(rates), ..target.clone() };
     let free = Rates { dispatch_seconds: 0.0, workgroups: 64.0, ..Rates::assumed() };
     assert_eq!(quicker(32, &with(free)), 0, "where dispatches cost nothing and processors idle");
+    // Four rows of 128 units keep one processor of many at work.
+    let on = |processors| with(Rates::of_software(processors));
+    let of_128 = |target: &Target| whole(&plan(&language_model(Cell::Lstm, [128, 4]), target, Windows::Quicker).plan);
+    assert!(of_128(&on(1)) >= 2 && of_128(&on(32)) == 0);
     let dear = Rates { dispatch_seconds: 1e-2, ..Rates::assumed() };
     assert!(quicker(512, &with(dear)) >= 2, "where they cost ten milliseconds");
     // However dear, none takes longer than a submission should.

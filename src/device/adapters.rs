@@ -1,6 +1,6 @@
 //! Which adapters there are, which of them can train, and which is taken.
 
-use crate::target::{DeviceKind, Limits, Target, Windows};
+use crate::target::{DeviceKind, Limits, Rates, Target, Windows};
 
 use super::{Device, heaps, trust};
 
@@ -230,7 +230,11 @@ impl Adapter {
             opened.map_err(|e| AdapterError::Open { name: self.target.name.clone(), reason: e.to_string() })?;
         let Target { name, backend, driver, .. } = &self.target;
         tracing::info!(adapter = name, backend, driver, "opened the device");
-        let target = Target { buffer_memory: heaps::buffers(&device), ..self.target.clone() };
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // What is chosen by until a probe tells.
+        let here = Some(Rates::of_software(processors)).filter(|_| self.target.device_kind == DeviceKind::Cpu);
+        let rates = here.filter(|here| *here != Rates::assumed());
+        let target = Target { buffer_memory: heaps::buffers(&device), rates, ..self.target.clone() };
         Ok(Device::watched(device, queue, target))
     }
 

@@ -56,6 +56,14 @@ impl Rates {
         }
     }
 
+    /// Those of a software adapter on so many processors of that kind: it works on as many workgroups at once, each as
+    /// fast as on two.
+    pub fn of_software(processors: usize) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "no machine has so many")]
+        let workgroups = processors.max(1) as f64;
+        Self { workgroups, ..Self::assumed() }
+    }
+
     /// The same, unless a number of them is none that a device can have.
     pub fn checked(self) -> Option<Self> {
         let positive = [self.unit_seconds, self.workgroups, self.bytes_per_second];
