@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use common::inputs_of;
 use plimsoll::graph::Role;
-use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
-use plimsoll::ops::{Function, Layout, Lowering, Op};
+use plimsoll::nn::{Answer, Cell, Custom, Field, Init, Model, Recurrent, Task};
+use plimsoll::ops::{Function, Layout, Lowering, Matmul, Op, Scale};
 use plimsoll::plan::Plan;
 use plimsoll::storage::TensorFile;
 use plimsoll::target::Target;
@@ -335,5 +335,35 @@ fn a_bound_is_stricter_than_what_it_bounds() {
         let found = session.find_non_finite(1, &infinite).unwrap();
         assert_eq!(found, Some(Origin::Layer { layer: "loss".into(), op: "squared error", backward: false }));
         assert!(parameter_bits(&mut session) == before);
+    }
+}
+
+#[test]
+fn what_is_past_the_range_of_numbers_on_the_way_is_not_taken_for_finite() {
+    // The gradient of a weight goes back by 1e25 and then by 1e-25: infinite, though no longer than at first.
+    let fields = [Field::numbers("x", &[4]), Field::numbers("targets", &[33])];
+    let network = Custom::new(fields, |builder, batch| {
+        let x = batch.field("x")?;
+        builder.enter("one");
+        let w = builder.parameter("weight", &[33, 4], Init::Constant(0.0))?;
+        let w = builder.apply_one(Scale { factor: 1e-25 }, &[w])?;
+        let w = builder.apply_one(Scale { factor: 1e25 }, &[w])?;
+        let prediction = builder.apply_one(Matmul::new(Layout::Nt), &[x, w])?;
+        let loss = builder.enter("loss").mse(prediction, batch.field("targets")?)?;
+        Ok(Answer { prediction, loss })
+    });
+    let training = Training {
+        optimizer: Optimizer::sgd(1e-3, 0.0),
+        non_finite: Some(NonFinite::Skip),
+        report_every: 1,
+        ..Training::custom(network, 1)
+    };
+    let batch = Batch::named([("x", Data::F32(vec![1e7; 4])), ("targets", Data::F32(vec![1e10; 33]))]);
+    for release_gradients in [false, true] {
+        let mut session = on_host(&Training { release_gradients, ..training.clone() });
+        let before = parameter_bits(&mut session);
+        let reports = run(&mut session, std::slice::from_ref(&batch));
+        assert!(reports[0].skipped, "released {release_gradients}: {:?}", reports[0]);
+        assert_eq!(parameter_bits(&mut session), before, "released {release_gradients}");
     }
 }

@@ -53,7 +53,8 @@ impl Rule for Scale {
     }
 
     fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
-        Some(Bound { times: f64::from(self.factor).powi(2), ..Bound::same()? })
+        // No less than that of what is scaled, which may be past the range of numbers though the result is not.
+        Some(Bound { times: f64::from(self.factor).powi(2).max(1.0), ..Bound::same()? })
     }
 
     fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
