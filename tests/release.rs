@@ -367,3 +367,22 @@ fn what_is_past_the_range_of_numbers_on_the_way_is_not_taken_for_finite() {
         assert_eq!(parameter_bits(&mut session), before, "released {release_gradients}");
     }
 }
+
+/// A gradient that is past all numbers on its way stays so though it is made smaller behind that.
+#[test]
+fn what_is_infinite_on_the_way_to_a_gradient_is_seen() {
+    let fields = [Field::numbers("x", &[4]), Field::numbers("targets", &[33])];
+    let network = Custom::new(fields, |b, batch| {
+        let x = batch.field("x")?;
+        let h = b.enter("lowest").linear(x, 33, false, Function::Identity)?;
+        let small = b.apply_one(Scale { factor: 1e-25 }, &[h])?;
+        let prediction = b.apply_one(Scale { factor: 1e25 }, &[small])?;
+        let loss = b.enter("loss").mse(prediction, batch.field("targets")?)?;
+        Ok(Answer { prediction, loss })
+    });
+    let sgd = Training { optimizer: Optimizer::sgd(1e-3, 0.0), ..skipping(Training::custom(network, 1)) };
+    let batch = |target: f32| Batch::named([("x", Data::F32(vec![1.0; 4])), ("targets", Data::F32(vec![target; 33]))]);
+    // Of 1e15 the gradient is finite at both ends of the two, and not between them.
+    let batches = [1.0, 1e15, 1.0].map(batch);
+    assert_eq!(same("two scales", &sgd, None, &batches), [false, true, false]);
+}

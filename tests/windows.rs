@@ -1,5 +1,6 @@
 //! A recurrence goes through its window in one dispatch or in one for each timestep: which of them is a matter of time
-//! and of nothing else. The same bits come out, of the same bytes.
+//! and of nothing else. The same bits come out, of the same bytes. (A window of one timestep, which is made so only where
+//! that is asked for, may take some more.)
 
 #![allow(clippy::cast_precision_loss, reason = "small made-up data")]
 

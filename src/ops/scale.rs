@@ -53,8 +53,9 @@ impl Rule for Scale {
     }
 
     fn bound(&self, _: &[TensorType], _: usize) -> Option<Bound> {
-        // No less than that of what is scaled, which may be past the range of numbers though the result is not.
-        Some(Bound { times: f64::from(self.factor).powi(2).max(1.0), ..Bound::same()? })
+        // What is made smaller may have been past all numbers before, and what is made far larger has a square that is;
+        // so such a value is looked at itself.
+        if self.factor.abs() == 1.0 { Bound::same() } else { None }
     }
 
     fn halves(&self, inputs: usize) -> Vec<Vec<Operand>> {
