@@ -22,7 +22,7 @@ use plimsoll::training::{
     Batch, Data, LossScale, NonFinite, Optimizer, Origin, Session, StepReport, Storage, Training,
 };
 
-use sessions::{CELLS, device, on_host, parameter_bits, planned, run};
+use sessions::{CELLS, device, following, on_host, parameter_bits, planned, run};
 
 const VOCABULARY: u32 = 13;
 
@@ -31,19 +31,6 @@ fn language_model(cell: Cell, hidden: u32, storage: Storage) -> Training {
     let model = Model::new().embedding(12).recurrent(Recurrent::new(cell, hidden)).output();
     let task = Task::next_token(VOCABULARY);
     Training { clip_norm: Some(1.0), report_every: 1, ..Training::new(model, task, 6).window(8) }.storage(storage)
-}
-
-/// Batches of a text in which every unit follows from the one before.
-fn batches(training: &Training, count: u32) -> Vec<Batch> {
-    let (rows, time) = (training.batch, training.window);
-    let unit = |row: u32, at: u32| (at * at + 3 * row + at / 5) % VOCABULARY;
-    let window = |step: u32| {
-        let of = |shift: u32| {
-            (0..time).flat_map(move |t| (0..rows).map(move |row| unit(row, step * time + t + shift))).collect()
-        };
-        Batch::tokens(of(0), of(1))
-    };
-    (0..count).map(window).collect()
 }
 
 fn losses(reports: &[StepReport]) -> Vec<f32> {
@@ -67,7 +54,7 @@ fn every_cell_learns_in_halves_as_in_full() {
     for (name, cell) in CELLS {
         for hidden in [16, 7] {
             let [full, halves] = [Storage::F32, Storage::F16].map(|s| language_model(cell, hidden, s));
-            let batches = batches(&full, 40);
+            let batches = following(&full, VOCABULARY, 40);
             let full = run(&mut Session::new(&full, &device).unwrap(), &batches);
             let found = run(&mut Session::new(&halves, &device).unwrap(), &batches);
             let off = apart(&losses(&found), &losses(&full));
@@ -87,7 +74,7 @@ fn the_host_rounds_as_the_device_does() {
     let device = device();
     for (name, cell) in CELLS {
         let training = language_model(cell, 7, Storage::F16);
-        let batches = batches(&training, 3);
+        let batches = following(&training, VOCABULARY, 3);
         let found = run(&mut Session::new(&training, &device).unwrap(), &batches);
         let wanted = run(&mut on_host(&training), &batches);
         assert!(apart(&losses(&found), &losses(&wanted)) < 1e-3, "{name}: {found:?}\n{wanted:?}");
@@ -123,7 +110,7 @@ fn activations_take_half_the_bytes_and_nothing_takes_more() {
 fn what_is_planned_in_halves_is_what_the_device_holds_and_two_runs_are_equal_to_the_bit() {
     let device = device();
     let training = Training { accumulate: 2, ..language_model(Cell::Lstm, 7, Storage::F16) };
-    let batches = batches(&training, 5);
+    let batches = following(&training, VOCABULARY, 5);
     let train = || {
         let mut session = Session::new(&training, &device).unwrap();
         let reports = run(&mut session, &batches);
@@ -143,7 +130,7 @@ fn with_parameters_in_halves_too_runs_stay_near_those_in_full_and_the_host_does_
         for hidden in [16, 7] {
             let full = language_model(cell, hidden, Storage::F32);
             let halves = full.clone().storage(Storage::F16).parameter_storage(Storage::F16);
-            let batches = batches(&full, 20);
+            let batches = following(&full, VOCABULARY, 20);
             let wanted = losses(&run(&mut Session::new(&full, &device).unwrap(), &batches));
             let mut session = Session::new(&halves, &device).unwrap();
             let copies = casts(session.plan(), "first");
@@ -172,7 +159,7 @@ fn copies_that_are_kept_between_micro_steps_change_no_bit_and_are_given_up_where
     let rows = |kind: u32| Batch::numbers(sessions::noise(6 * 40, kind), sessions::noise(6 * 9, kind + 9));
     let text = language_model(Cell::GruResetBefore, 7, Storage::F32);
     let of = [
-        (batches(&text, 4), text),
+        (following(&text, VOCABULARY, 4), text),
         ((0..4).map(rows).collect(), Training::new(perceptron, Task::regression(40, 9), 6)),
     ];
     for (batches, training) in of {
@@ -268,7 +255,7 @@ fn a_parameter_that_no_half_holds_makes_a_step_that_changes_nothing_and_is_named
         }
     });
     session.load(&large).unwrap();
-    let batch = batches(&training, 1).remove(0);
+    let batch = following(&training, VOCABULARY, 1).remove(0);
     let before = parameter_bits(&mut session);
     let report = run(&mut session, std::slice::from_ref(&batch))[0];
     assert_eq!(report.skipped_so_far, 1);
@@ -296,7 +283,7 @@ fn parameters_in_halves_are_for_what_is_kept_in_halves_and_the_plan_says_that_th
 fn a_batch_in_parts_gives_the_same_update_in_halves() {
     let device = device();
     let whole = language_model(Cell::Gru, 16, Storage::F16);
-    let batches = batches(&whole, 6);
+    let batches = following(&whole, VOCABULARY, 6);
     let wanted = run(&mut Session::new(&whole, &device).unwrap(), &batches);
     let parts = Training { accumulate: 3, ..whole };
     let found = run(&mut Session::new(&parts, &device).unwrap(), &batches);
@@ -311,7 +298,7 @@ fn a_step_that_overflows_changes_nothing_is_counted_and_the_scale_backs_off_unti
         loss_scale: LossScale::Dynamic { initial: 16_777_216.0, interval: 4 },
         ..language_model(Cell::Lstm, 16, Storage::F16)
     };
-    let batches = batches(&training, 24);
+    let batches = following(&training, VOCABULARY, 24);
     let mut session = Session::new(&training, &device).unwrap();
     let start = parameter_bits(&mut session);
     let mut reports = session.step(&batches[0]).unwrap();
@@ -344,7 +331,7 @@ fn a_step_that_overflows_changes_nothing_is_counted_and_the_scale_backs_off_unti
 fn a_static_scale_stays_and_one_that_makes_no_sense_is_refused() {
     let device = device();
     let with = |scale| Training { loss_scale: scale, ..language_model(Cell::Gru, 7, Storage::F16) };
-    let batches = batches(&with(LossScale::default()), 3);
+    let batches = following(&with(LossScale::default()), VOCABULARY, 3);
     let reports = run(&mut Session::new(&with(LossScale::Static(3e9)), &device).unwrap(), &batches);
     assert!(reports.iter().all(|r| r.skipped && r.next_loss_scale == Some(3e9)), "{reports:?}");
     assert_eq!(reports[2].skipped_so_far, 3);

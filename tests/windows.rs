@@ -13,7 +13,7 @@ use plimsoll::target::{DeviceKind, Rates, Target, Turns, Windows};
 use plimsoll::training::{Batch, Optimizer, Planned, Segments, Session, Storage, Training};
 use plimsoll::{Device, Plan};
 
-use sessions::{device, noise, parameters, run, sequence_model};
+use sessions::{device, following, noise, parameters, run, sequence_model};
 
 const VOCABULARY: u32 = 16;
 const STEPS: u32 = 3;
@@ -22,18 +22,6 @@ const STEPS: u32 = 3;
 fn language_model(cell: Cell, [hidden, batch]: [u32; 2]) -> Training {
     let model = Model::new().embedding(12).recurrent(Recurrent::new(cell, hidden)).output();
     Training { clip_norm: Some(1.0), ..Training::new(model, Task::next_token(VOCABULARY), batch).window(8) }
-}
-
-fn of_text(training: &Training) -> Vec<Batch> {
-    let (rows, time) = (training.batch, training.window);
-    let unit = |row: u32, at: u32| (at * at + 3 * row + at / 5) % VOCABULARY;
-    let window = |step: u32| {
-        let of = |shift: u32| {
-            (0..time).flat_map(move |t| (0..rows).map(move |row| unit(row, step * time + t + shift))).collect()
-        };
-        Batch::tokens(of(0), of(1))
-    };
-    (0..STEPS).map(window).collect()
 }
 
 /// Numbers (T, B, 3), of rows of different lengths, to numbers each step, through two layers there and back.
@@ -89,10 +77,10 @@ fn the_same_bits_come_out_of_a_window_in_one_dispatch_and_in_many() {
     let device = device();
     for (name, cell) in CELLS {
         let training = language_model(cell, [33, 9]);
-        compare(&format!("{name} of 33"), &device, &training, &of_text(&training));
+        compare(&format!("{name} of 33"), &device, &training, &following(&training, VOCABULARY, STEPS));
         // What is handed to the last layer is worked out in pieces here, each of which is a dispatch.
         let training = language_model(cell, [32, 8]);
-        let batches = of_text(&training);
+        let batches = following(&training, VOCABULARY, STEPS);
         let pieces = whole(&plan(&training, device.target(), Windows::Whole).plan);
         assert!(pieces > 8 || matches!(cell, Cell::Rnn(_)), "{name}: {pieces}");
         compare(&format!("{name} of 32"), &device, &training, &batches);

@@ -163,3 +163,16 @@ pub fn close(what: &str, found: &[f32], wanted: &[f32], tolerance: f32) {
         assert!((x - y).abs() < tolerance * y.abs().max(1.0), "{what}[{i}]: {x} instead of {y}");
     }
 }
+
+/// Batches of a text in which every unit follows from the one before.
+pub fn following(training: &Training, vocabulary: u32, count: u32) -> Vec<Batch> {
+    let (rows, time) = (training.batch, training.window);
+    let unit = |row: u32, at: u32| (at * at + 3 * row + at / 5) % vocabulary;
+    let window = |step: u32| {
+        let of = |shift: u32| {
+            (0..time).flat_map(move |t| (0..rows).map(move |row| unit(row, step * time + t + shift))).collect()
+        };
+        Batch::tokens(of(0), of(1))
+    };
+    (0..count).map(window).collect()
+}

@@ -3,7 +3,7 @@
 //! Elman 1990; `torch.nn.RNN`. Where no row ends before the others its steps are products that
 //! accumulate into `xp[t]`, without a kernel of their own.
 
-use super::cell::{BIAS, DOWN, ELMAN, FUNCTION, LENGTHS, Step};
+use super::cell::{BIAS, ELMAN, FUNCTION, LENGTHS, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Extra, Product};
@@ -105,9 +105,8 @@ impl Rule for Elman {
         };
         let whole = || {
             let flags = u32::from(self.bias) * BIAS + u32::from(self.lengths) * LENGTHS;
-            let flags = flags + u32::from(self.reverse) * DOWN + ((self.function as u32) << FUNCTION);
+            let flags = flags + ((self.function as u32) << FUNCTION);
             let each = Step { batch: e.batch, hidden: e.hidden, depth: e.hidden, stride: e.hidden, flags, t: 0 };
-            let steps = Steps { each, since: 0, steps: e.time, time: e.time };
             let bindings = [
                 at.read(1),
                 at.read(2),
@@ -115,7 +114,7 @@ impl Rule for Elman {
                 at.update_all(Operand::Input(0), y),
                 at.read(if self.lengths { at.inputs.len() - 1 } else { 2 }),
             ];
-            ELMAN.window(at, steps, &one(e.last()), bindings)
+            ELMAN.window(at, Steps::forward(e, each), &one(e.last()), bindings)
         };
         let mut dispatches = whole().map_or_else(|| e.times().map(one).collect(), |whole| vec![whole]);
         if at.wanted[1] {

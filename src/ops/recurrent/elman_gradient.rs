@@ -1,6 +1,6 @@
 //! `dp[t] = (dy[t] + Wᵀ dp[t+1]) * f'(y[t])`, from the last timestep to the first, over `dy`.
 
-use super::cell::{BEHIND, DOWN, ELMAN_GRADIENT, FUNCTION, LENGTHS, Step};
+use super::cell::{BEHIND, ELMAN_GRADIENT, FUNCTION, LENGTHS, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::binary;
@@ -58,9 +58,8 @@ impl ElmanGradient {
     /// The window in one dispatch, where that is quicker than to make each timestep like `single`.
     fn whole(&self, at: &Lowering, e: Window, single: &Dispatch) -> Option<Dispatch> {
         let carried = if self.lengths { LENGTHS } else { u32::from(self.last) * BEHIND };
-        let flags = carried + u32::from(!self.reverse) * DOWN + ((self.function as u32) << FUNCTION);
+        let flags = carried + ((self.function as u32) << FUNCTION);
         let each = Step { batch: e.batch, hidden: e.hidden, depth: e.hidden, stride: e.hidden, flags, t: 0 };
-        let steps = Steps { each, since: 0, steps: e.time, time: e.time };
         let [dp, carry] = [0, 1].map(Operand::Output);
         let (w, dy) = (at.read(2), Operand::Input(0));
         // Something has to be bound, even though it is not read.
@@ -70,7 +69,7 @@ impl ElmanGradient {
             (false, false) => (w.clone(), w.clone()),
         };
         let bindings = [at.read(1), w, at.update_all(dy, dp), carried, lengths];
-        ELMAN_GRADIENT.window(at, steps, single, bindings)
+        ELMAN_GRADIENT.window(at, Steps::backward(e, each, &(0..e.time)), single, bindings)
     }
 
     /// All dispatches where rows are held, whose gradient is carried on beside the products.

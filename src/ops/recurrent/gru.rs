@@ -9,7 +9,7 @@
 //!
 //! Cho et al. 2014, in the form of `torch.nn.GRU`.
 
-use super::cell::{BIAS, DOWN, GRU, LENGTHS, Step};
+use super::cell::{BIAS, GRU, LENGTHS, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
@@ -97,8 +97,6 @@ impl Rule for Gru {
             GRU.dispatch(at, Step { t, ..step }, bindings)
         };
         let whole = || {
-            let each = Step { flags: flags + u32::from(self.reverse) * DOWN, ..step };
-            let steps = Steps { each, since: 0, steps: e.time, time: e.time };
             let bindings = [
                 at.one(Operand::Input(1), 0),
                 at.read(2),
@@ -108,7 +106,7 @@ impl Rule for Gru {
                 at.write_all(y),
                 lengths.clone(),
             ];
-            GRU.window(at, steps, &one(e.last()), bindings)
+            GRU.window(at, Steps::forward(e, step), &one(e.last()), bindings)
         };
         let mut dispatches = whole().map_or_else(|| e.times().map(one).collect(), |whole| vec![whole]);
         if at.wanted[3] {

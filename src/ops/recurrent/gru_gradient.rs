@@ -9,7 +9,7 @@
 //! `dn` is the gradient of `xp`'s share and `dq` that of the state's, which the reset gate stands
 //! between: so the weight's and the bias's gradients take two gates from `dgates` and one from `dq`.
 
-use super::cell::{DOWN, GRU_GRADIENT, Step};
+use super::cell::{GRU_GRADIENT, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
@@ -96,11 +96,11 @@ impl Rule for GruGradient {
             GRU_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
         };
         let whole = |times: &Range<u32>| {
-            let since = e.made_before(times);
+            let begins = e.made_before(times) == 0;
             // There are not as many bindings as what another dispatch made and what came before the window would take.
-            let (apart, times) = if since == 0 { (None, times.clone()) } else { e.without_first(times) };
+            let (apart, times) = if begins { (None, times.clone()) } else { e.without_first(times) };
             let after = |of| e.after_all(&times).map(|after| at.one(of, after));
-            let carried = if since == 0 { Operand::Input(6) } else { carry };
+            let carried = if begins { Operand::Input(6) } else { carry };
             let bindings = [
                 after(dgates).unwrap_or_else(|| at.read(4)),
                 w.clone(),
@@ -111,8 +111,7 @@ impl Rule for GruGradient {
                 at.update_all(carried, carry),
                 after(dq).unwrap_or_else(|| w.clone()),
             ];
-            let each = Step { depth: e.width(3), flags: u32::from(!self.reverse) * DOWN, ..step };
-            let steps = Steps { each, since, steps: times.end - times.start, time: e.time };
+            let steps = Steps::backward(e, Step { depth: e.width(3), ..step }, &times);
             let window = GRU_GRADIENT.window(at, steps, &one(e.first()), bindings)?;
             Some([window].into_iter().chain(apart.map(one)).collect())
         };

@@ -8,7 +8,7 @@
 //!
 //! Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`.
 
-use super::cell::{BIAS, DOWN, LENGTHS, LSTM, Step};
+use super::cell::{BIAS, LENGTHS, LSTM, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
@@ -98,8 +98,6 @@ impl Rule for Lstm {
             LSTM.dispatch(at, Step { t, ..step }, bindings)
         };
         let whole = || {
-            let each = Step { flags: flags + u32::from(self.reverse) * DOWN, ..step };
-            let steps = Steps { each, since: 0, steps: e.time, time: e.time };
             let bindings = [
                 at.one(Operand::Input(1), 0),
                 at.read(2),
@@ -110,7 +108,7 @@ impl Rule for Lstm {
                 at.write_all(y),
                 lengths.clone(),
             ];
-            LSTM.window(at, steps, &one(e.last()), bindings)
+            LSTM.window(at, Steps::forward(e, step), &one(e.last()), bindings)
         };
         let mut dispatches = whole().map_or_else(|| e.times().map(one).collect(), |whole| vec![whole]);
         if at.wanted[3] {

@@ -8,7 +8,7 @@
 //!
 //! `c[t]` is worked out again from `c[t-1]`, which is needed anyway.
 
-use super::cell::{DOWN, LENGTHS, LSTM_GRADIENT, Step};
+use super::cell::{LENGTHS, LSTM_GRADIENT, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
@@ -99,9 +99,7 @@ impl Rule for LstmGradient {
             LSTM_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
         };
         let whole = |times: &Range<u32>| {
-            let each = Step { depth: e.width(4), flags: flags + u32::from(!self.reverse) * DOWN, ..step };
-            let since = e.made_before(times);
-            let carried = if since == 0 { Operand::Input(5) } else { carry };
+            let carried = if e.made_before(times) == 0 { Operand::Input(5) } else { carry };
             let after = e.after_all(times).map_or_else(|| w.clone(), |after| at.one(dgates, after));
             let bindings = [
                 at.one(Operand::Input(3), 1),
@@ -113,7 +111,7 @@ impl Rule for LstmGradient {
                 lengths.clone(),
                 after,
             ];
-            let steps = Steps { each, since, steps: times.end - times.start, time: e.time };
+            let steps = Steps::backward(e, Step { depth: e.width(4), ..step }, times);
             LSTM_GRADIENT.window(at, steps, &one(e.first()), bindings).map(|window| vec![window])
         };
         let mut dispatches = e.backward(steps, whole, one);

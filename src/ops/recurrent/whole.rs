@@ -10,9 +10,12 @@
 //! where there are few units. Which of both is quicker is told by [`Rates`]. Those of software adapters make the same
 //! bits as a dispatch for each timestep does.
 
+use std::ops::Range;
+
 use bytemuck::cast_slice;
 
-use super::cell::{Cell, Step, start_at_quads, with_cell};
+use super::Window;
+use super::cell::{Cell, DOWN, Step, start_at_quads, with_cell};
 use crate::ops::matmul::Layout;
 use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, variants};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
@@ -28,15 +31,31 @@ const MOST_PARTS: u32 = 32;
 /// Some timesteps of a window, side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Steps {
-    /// Each of them, with a product as deep as any but the first has, and [`DOWN`](super::cell::DOWN) as they run; its
-    /// `t` is not read.
-    pub each: Step,
+    /// Each of them, with a product as deep as any but the first has; its `t` is not read.
+    each: Step,
     /// How many of the window are made before them.
-    pub since: u32,
+    since: u32,
     /// How many they are.
-    pub steps: u32,
+    steps: u32,
     /// How many the window has.
-    pub time: u32,
+    time: u32,
+}
+
+impl Steps {
+    /// All of a window, from which states follow.
+    pub(super) fn forward(e: Window, each: Step) -> Self {
+        Self::of(e, each, 0, e.time, e.reverse)
+    }
+
+    /// Those of the way back that are in `times`.
+    pub(super) fn backward(e: Window, each: Step, times: &Range<u32>) -> Self {
+        Self::of(e, each, e.made_before(times), times.end - times.start, !e.reverse)
+    }
+
+    fn of(e: Window, each: Step, since: u32, steps: u32, down: bool) -> Self {
+        let each = Step { flags: each.flags + u32::from(down) * DOWN, ..each };
+        Self { each, since, steps, time: e.time }
+    }
 }
 
 /// A kernel for them, and how many workgroups of it.
@@ -53,6 +72,16 @@ enum Family {
     Subgroup(Variant),
     /// Of so many threads side by side, each of whose sums so many share.
     Shared { across: u32, parts: u32, width: Width },
+}
+
+impl Family {
+    /// Rows that a workgroup makes.
+    fn rows(self) -> u32 {
+        match self {
+            Self::Subgroup(variant) => variant.tile()[1],
+            Self::Shared { .. } => 1,
+        }
+    }
 }
 
 impl Cell {
@@ -94,17 +123,17 @@ impl Cell {
         let mut params = vec![batch, hidden, depth, stride, flags, steps.since, steps.steps, steps.time];
         params.extend(bound.iter().map(|(_, start)| start));
         let (shader, mut constants) = match whole.family {
-            Family::Subgroup(variant) => {
-                let rows = variant.tile()[1];
-                (&self.window_subgroup, [variant.constants(self.layout), vec![("R", rows)]].concat())
-            }
+            Family::Subgroup(variant) => (&self.window_subgroup, variant.constants(self.layout)),
             Family::Shared { across, parts, width } => {
-                (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32), ("R", 1)])
+                (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32)])
             }
         };
         constants.extend(self.constants(at));
-        // Columns that a unit takes, and units that the state is kept of.
-        constants.extend([("W", 1), ("C", self.columns()), ("N", units(hidden))]);
+        constants.push(("W", 1));
+        if self.keeps_state() {
+            // Columns that a unit takes, and the rows and units that the state is kept of.
+            constants.extend([("C", self.columns()), ("R", whole.family.rows()), ("N", units(hidden))]);
+        }
         Some(Dispatch {
             shader: shader.clone().with(&constants),
             params: cast_slice(&params).to_vec(),
@@ -152,13 +181,20 @@ impl Cell {
         Whole { family: Family::Shared { across, parts, width }, groups: batch, tile }
     }
 
+    /// Whether a workgroup keeps the state in shared memory: on the way forward. Back, what a timestep leaves is kept
+    /// for all of them anyway.
+    fn keeps_state(&self) -> bool {
+        self.layout == Layout::Nt
+    }
+
     /// Whether its workgroups have the shared memory on `target`.
     fn fits(&self, whole: &Whole, hidden: u32, target: &Target) -> bool {
-        let (rows, parts) = match whole.family {
-            Family::Subgroup(variant) => (variant.tile()[1], 0),
-            Family::Shared { across, parts, .. } => (1, across * parts),
+        let parts = match whole.family {
+            Family::Subgroup(_) => 0,
+            Family::Shared { across, parts, .. } => across * parts,
         };
-        let state = if self.layout == Layout::Nt { 8 * u64::from(rows) * u64::from(units(hidden)) } else { 0 };
+        let state = 8 * u64::from(whole.family.rows()) * u64::from(units(hidden));
+        let state = if self.keeps_state() { state } else { 0 };
         state + 16 * u64::from(parts) <= target.limits.max_compute_workgroup_storage_size.into()
     }
 }
