@@ -20,7 +20,7 @@ use plimsoll::target::DeviceKind;
 use chain::Chain;
 
 /// What is multiplied in training: squares, windows' projections and their gradients, timesteps and theirs.
-const PRODUCTS: [(&str, Layout, [u32; 3]); 14] = [
+const PRODUCTS: [(&str, Layout, [u32; 3]); 15] = [
     ("square 4096", Layout::Nn, [4096, 4096, 4096]),
     ("square 4096", Layout::Nt, [4096, 4096, 4096]),
     ("square 4096", Layout::Tn, [4096, 4096, 4096]),
@@ -35,6 +35,7 @@ const PRODUCTS: [(&str, Layout, [u32; 3]); 14] = [
     ("timestep back", Layout::Nn, [32, 256, 1024]),
     ("timestep", Layout::Nt, [32, 2048, 512]),
     ("timestep back", Layout::Nn, [32, 512, 1536]),
+    ("one tile", Layout::Nt, [8, 4, 4096]),
 ];
 
 /// Tiles of a product, at most.
@@ -47,15 +48,18 @@ const LONG_ENOUGH: f64 = 0.05;
 const WARM_UP: f64 = 0.15;
 
 /// Shared tiles beside those that are chosen from, for who looks for better ones.
-const OTHERS: [Tiling; 8] = [
+const OTHERS: [Tiling; 11] = [
     Tiling { quads: [2, 2], threads: [16, 16], parts: 1, depth: 8 },
     Tiling { quads: [2, 2], threads: [16, 16], parts: 1, depth: 32 },
     Tiling { quads: [2, 2], threads: [8, 16], parts: 1, depth: 16 },
-    Tiling { quads: [2, 2], threads: [8, 8], parts: 1, depth: 16 },
-    Tiling { quads: [2, 2], threads: [8, 8], parts: 1, depth: 32 },
-    Tiling { quads: [1, 1], threads: [4, 8], parts: 8, depth: 128 },
-    Tiling { quads: [1, 1], threads: [4, 8], parts: 16, depth: 128 },
-    Tiling { quads: [1, 1], threads: [1, 8], parts: 32, depth: 64 },
+    Tiling { quads: [1, 1], threads: [2, 2], parts: 64, depth: 256 },
+    Tiling { quads: [1, 1], threads: [2, 2], parts: 128, depth: 512 },
+    Tiling { quads: [1, 1], threads: [2, 4], parts: 32, depth: 128 },
+    Tiling { quads: [1, 1], threads: [2, 4], parts: 64, depth: 256 },
+    Tiling { quads: [1, 1], threads: [4, 4], parts: 16, depth: 64 },
+    Tiling { quads: [1, 1], threads: [4, 4], parts: 32, depth: 128 },
+    Tiling { quads: [1, 1], threads: [4, 2], parts: 32, depth: 128 },
+    Tiling { quads: [1, 1], threads: [1, 8], parts: 64, depth: 256 },
 ];
 
 /// The same of matrix units.

@@ -1,5 +1,6 @@
 //! Trains workloads and prints a line of JSON for each: what a step takes on the wall and on
-//! processors, its dispatches, the bytes planned, and what the first step took.
+//! processors, its dispatches, the bytes planned, and what the first step took. With `--probe`, kernels are
+//! chosen by what a probe of the device measures first, as the program does.
 //!
 //! ```text
 //! cargo run --release --example workload -- w1 w3 --seconds 5 --train 'storage = "f16"'
@@ -13,6 +14,7 @@ mod workloads;
 
 use std::error::Error;
 
+use plimsoll::run::probe;
 use plimsoll::{Device, Session};
 use serde_json::json;
 
@@ -50,10 +52,11 @@ struct Asked {
     seconds: f64,
     settings: String,
     waits: bool,
+    probes: bool,
 }
 
 fn asked() -> Result<Asked, Box<dyn Error>> {
-    let mut asked = Asked { names: Vec::new(), seconds: 3.0, settings: String::new(), waits: false };
+    let mut asked = Asked { names: Vec::new(), seconds: 3.0, settings: String::new(), waits: false, probes: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
@@ -61,9 +64,10 @@ fn asked() -> Result<Asked, Box<dyn Error>> {
             "--seconds" => asked.seconds = value()?.parse()?,
             "--train" => asked.settings = format!("{}{}\n", asked.settings, value()?),
             "--wait" => asked.waits = true,
+            "--probe" => asked.probes = true,
             name if NAMES.contains(&name) => asked.names.push(name.to_owned()),
             _ => {
-                let usage = "[--seconds S] [--train 'KEY = VALUE'] [--wait]";
+                let usage = "[--seconds S] [--train 'KEY = VALUE'] [--wait] [--probe]";
                 return Err(format!("`{argument}` is none of {} {usage}", NAMES.join(" ")).into());
             }
         }
@@ -76,10 +80,12 @@ fn asked() -> Result<Asked, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = asked()?;
+    let rates = if asked.probes { Some(probe::measure(&Device::open()?)?) } else { None };
     for name in &asked.names {
         let workload = Workload::read(name, &asked.settings)?;
         let start = Clock::start();
-        let device = Device::open()?;
+        let mut device = Device::open()?;
+        rates.into_iter().for_each(|rates| device.set_rates(rates));
         let session = Session::new(&workload.training, &device)?;
         let start = start.spent();
         let accumulate = workload.training.accumulate as usize;
@@ -95,6 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "version": env!("CARGO_PKG_VERSION"),
             "workload": name,
             "settings": asked.settings.trim(),
+            "probed": asked.probes,
             "adapter": device.target().name,
             "driver": device.target().driver,
             "start_ms": ms(start.wall, 1),

@@ -3,22 +3,24 @@
 // many, each an S-th of the terms, which are added up in the end.
 //
 // The factors are staged in slices D deep: `tile` has R * Y quads of rows for each k, then C * X quads of columns
-// for each. A thread fetches blocks of four by four, eight neighbours of which read what lies side by side
-// and write what does; P blocks a thread. L threads side by side read neighbouring quads of columns, and
-// a subgroup of 32 reads few different ones of each factor.
+// for each. A thread fetches blocks of four by four; as many neighbours as there are quads, up to eight, read what
+// lies side by side and write what does; P blocks a thread. L threads side by side read neighbouring quads of
+// columns, and a subgroup of 32 reads few different ones of each factor.
 var<workgroup> tile: array<vec4<f32>, {N}>;
 
 fn across_of(u: u32) -> u32 { return u % {L}u + {L}u * (u / 32u % {X / L}u); }
 fn down_of(u: u32) -> u32 { return u / {L}u % {32 / L}u + {32 / L}u * (u / {32 * (X / L)}u); }
 
-// Quad and k of a block of `a` or `b`, E quads of which are neighbours. Of a factor whose rows lie along k (AA, BB) four
-// blocks of the same quad are: they are one run of 64 bytes a row. So that they do not meet in one bank, a quad's place in
-// a slice then depends on its block.
+// Quad and k of a block of `a` or `b`, EA or EB quads of which are neighbours. Of a factor whose rows lie along k (AA,
+// BB) four blocks of the same quad are: they are one run of 64 bytes a row. So that they do not meet in one bank, a
+// quad's place in a slice then depends on its block.
 //: if AA == 1
 fn of_a(i: u32) -> vec2<u32> { return vec2<u32>(i / 4u, 4u * (i % 4u)); }
 fn place_a(quad: u32, k: u32) -> u32 { return quad ^ (k / 4u * 2u); }
 //: else
-fn of_a(i: u32) -> vec2<u32> { return vec2<u32>(i % 8u + 8u * (i / {2 * D}u), 4u * (i / 8u % {D / 4}u)); }
+fn of_a(i: u32) -> vec2<u32> {
+    return vec2<u32>(i % {EA}u + {EA}u * (i / {EA * (D / 4)}u), 4u * (i / {EA}u % {D / 4}u));
+}
 fn place_a(quad: u32, k: u32) -> u32 { return quad; }
 //: end
 //: if BB == 1
@@ -26,7 +28,7 @@ fn of_b(i: u32) -> vec2<u32> { return vec2<u32>(i / 4u, 4u * (i % 4u)); }
 fn place_b(quad: u32, k: u32) -> u32 { return quad ^ (k / 4u * 2u); }
 //: else
 fn of_b(i: u32) -> vec2<u32> {
-    return vec2<u32>(i % {E}u + {E}u * (i / {E * (D / 4)}u), 4u * (i / {E}u % {D / 4}u));
+    return vec2<u32>(i % {EB}u + {EB}u * (i / {EB * (D / 4)}u), 4u * (i / {EB}u % {D / 4}u));
 }
 fn place_b(quad: u32, k: u32) -> u32 { return quad; }
 //: end

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a product     max(cost * (terms + tile_terms) * unit_seconds * max(tiles / workgroups, 1), bytes)
-//! a window      the same, and for each row turns * turn_seconds + weight_bytes / turn_bytes_per_second
+//! a window      the same, and for each row turns * turn_seconds + weights / turn_weights_per_second
 //! another       bytes * max(workgroups / groups, 1)
 //! bytes         moved / bytes_per_second
 //! a dispatch    one of these + dispatch_seconds
@@ -104,7 +104,7 @@ mod tests {
             dispatch_seconds: 3e-6,
             recording_seconds: 2e-6,
             submission_seconds: 40e-6,
-            turns: Some(Turns { seconds: 1e-6, bytes_per_second: 100e9 }),
+            turns: Some(Turns { seconds: 1e-6, weights_per_second: 25e9 }),
         }
     }
 
@@ -247,8 +247,8 @@ mod tests {
             Rates { bytes_per_second: f64::INFINITY, ..good },
             Rates { tile_terms: -1.0, ..good },
             Rates { dispatch_seconds: f64::INFINITY, ..good },
-            Rates { turns: Some(Turns { seconds: f64::NAN, bytes_per_second: 1.0 }), ..good },
-            Rates { turns: Some(Turns { seconds: 0.0, bytes_per_second: 0.0 }), ..good },
+            Rates { turns: Some(Turns { seconds: f64::NAN, weights_per_second: 1.0 }), ..good },
+            Rates { turns: Some(Turns { seconds: 0.0, weights_per_second: 0.0 }), ..good },
         ] {
             assert_eq!(bad.checked(), None, "{bad:?}");
         }

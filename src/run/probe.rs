@@ -44,8 +44,8 @@ const ROUNDS: u32 = 5;
 const SLOW: f64 = 0.1;
 /// How much longer than its share of the processors a submission takes where other work has them too.
 const CROWDED: f64 = 1.25;
-/// Seconds of a byte of a weight: fewer than any workgroup takes.
-const LEAST_BYTE: f64 = 1e-13;
+/// Seconds of a weight: fewer than any workgroup takes.
+const LEAST_WEIGHT: f64 = 4e-13;
 /// More terms than any tile takes to begin and to end.
 const MOST_TILE_TERMS: f64 = 256.0;
 
@@ -240,20 +240,20 @@ fn turns(plan: &Plan, rates: Rates, busy: &dyn Fn(&str) -> f64) -> Option<Turns>
         let tiles = windows
             .iter()
             .filter_map(|step| Some(((step.workgroups() / rates.workgroups).max(1.0), step.dispatch.tile?)));
-        let (turns, bytes) = tiles.fold((0.0, 0.0), |(turns, bytes), (times, tile)| {
-            (turns + times * f64::from(tile.turns), bytes + times * tile.weight_bytes as f64)
+        let (turns, weights) = tiles.fold((0.0, 0.0), |(turns, weights), (times, tile)| {
+            (turns + times * f64::from(tile.turns), weights + times * tile.weights as f64)
         });
-        (turns, bytes, if windows.is_empty() { 0.0 } else { busy(name) * steps.len() as f64 - others })
+        (turns, weights, if windows.is_empty() { 0.0 } else { busy(name) * steps.len() as f64 - others })
     });
-    let [(few, few_bytes, short), (many, many_bytes, long)] = all;
+    let [(few, few_weights, short), (many, many_weights, long)] = all;
     if few == 0.0 || many == 0.0 {
         return None;
     }
-    // Both have as many turns for each byte as they have; what is left of the one without the other's is bytes.
-    let a_byte = (long - short * many / few) / (many_bytes - few_bytes * many / few);
-    let a_byte = a_byte.clamp(LEAST_BYTE, f64::MAX);
-    let seconds = ((short - few_bytes * a_byte) / few).max(0.0);
-    Some(Turns { seconds, bytes_per_second: 1.0 / a_byte })
+    // What is left of the one without the other's turns is weights.
+    let a_weight = (long - short * many / few) / (many_weights - few_weights * many / few);
+    let a_weight = a_weight.clamp(LEAST_WEIGHT, f64::MAX);
+    let seconds = ((short - few_weights * a_weight) / few).max(0.0);
+    Some(Turns { seconds, weights_per_second: 1.0 / a_weight })
 }
 
 /// The cost of one term of all tiles of a program's products, and how many terms they have.
@@ -278,7 +278,7 @@ mod tests {
                 workgroups: 40.0,
                 bytes_per_second: 2e12,
                 dispatch_seconds: 3e-6,
-                turns: Some(Turns { seconds: 1.5e-6, bytes_per_second: 80e9 }),
+                turns: Some(Turns { seconds: 1.5e-6, weights_per_second: 20e9 }),
                 ..Rates::assumed()
             };
             // By those of a software adapter, what a graphics processor's kernels multiply would be moved more slowly.
@@ -305,8 +305,9 @@ mod tests {
                 ];
                 let turns = found.turns.zip(rates.turns);
                 assert_eq!(turns.is_some(), target.device_kind != DeviceKind::Cpu, "{name}");
-                let turns = turns
-                    .map(|(found, is)| [(found.seconds, is.seconds), (found.bytes_per_second, is.bytes_per_second)]);
+                let turns = turns.map(|(found, is)| {
+                    [(found.seconds, is.seconds), (found.weights_per_second, is.weights_per_second)]
+                });
                 for (found, is) in pairs.into_iter().chain(turns.into_iter().flatten()) {
                     assert!((found / is - 1.0).abs() < 0.01, "{name}: {found} is {is}");
                 }

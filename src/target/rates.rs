@@ -31,13 +31,13 @@ pub struct Rates {
 pub struct Turns {
     /// Seconds until all its threads have waited for one another.
     pub seconds: f64,
-    /// Bytes of weights that it reads in a second, again for each timestep.
-    pub bytes_per_second: f64,
+    /// Weights that it takes in in a second, again for each timestep. In halves they are no more.
+    pub weights_per_second: f64,
 }
 
 impl Turns {
     /// Those of no device in particular, for one that was not measured and that nothing is chosen by.
-    pub(crate) const ASSUMED: Self = Self { seconds: 2e-6, bytes_per_second: 60e9 };
+    pub(crate) const ASSUMED: Self = Self { seconds: 2e-6, weights_per_second: 15e9 };
 }
 
 impl Rates {
@@ -74,8 +74,8 @@ impl Rates {
             && self.turns.is_none_or(|turns| {
                 turns.seconds.is_finite()
                     && turns.seconds >= 0.0
-                    && turns.bytes_per_second.is_finite()
-                    && turns.bytes_per_second > 0.0
+                    && turns.weights_per_second.is_finite()
+                    && turns.weights_per_second > 0.0
             });
         sound.then_some(self)
     }

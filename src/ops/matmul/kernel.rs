@@ -38,8 +38,8 @@ pub struct Tile {
     pub cost: u32,
     /// How often all its threads wait for one another, where it goes through timesteps.
     pub turns: u32,
-    /// Bytes of weights that it reads in all of these together.
-    pub weight_bytes: u64,
+    /// Weights that it reads in all of these together.
+    pub weights: u64,
 }
 
 impl Tile {
@@ -48,7 +48,7 @@ impl Tile {
         let terms = f64::from(self.terms) + rates.tile_terms;
         let summed = f64::from(self.cost) * terms * rates.unit_seconds;
         let turns = rates.turns.unwrap_or(Turns::ASSUMED);
-        let turned = f64::from(self.turns) * turns.seconds + self.weight_bytes as f64 / turns.bytes_per_second;
+        let turned = f64::from(self.turns) * turns.seconds + self.weights as f64 / turns.weights_per_second;
         (summed + turned) * (groups / rates.workgroups).max(1.0)
     }
 }

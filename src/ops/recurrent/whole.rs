@@ -176,8 +176,8 @@ impl Cell {
         let parts = power_of_two_within(depth.div_ceil(4)).min(threads / across).clamp(1, MOST_PARTS);
         let width = if at_quads && hidden.is_multiple_of(4) { Width::Four } else { Width::One };
         let turns = clamp(u64::from(quads.div_ceil(across)) * u64::from(steps.steps));
-        let weight_bytes = at.type_of(self.weight).bytes().saturating_mul(steps.steps.into());
-        let tile = Tile { terms: depth, cost: 0, turns, weight_bytes };
+        let weights = at.type_of(self.weight).len().saturating_mul(steps.steps.into());
+        let tile = Tile { terms: depth, cost: 0, turns, weights };
         Whole { family: Family::Shared { across, parts, width }, groups: batch, tile }
     }
 

@@ -5,7 +5,7 @@
 //! log, and neither ends a run.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::target::{DeviceKind, Target};
 
 /// Of the probe and of the model that its numbers are for: to be raised with any change of either, and with one of
 /// the kernels that makes them faster or slower.
-const PROBE: u32 = 4;
+const PROBE: u32 = 5;
 
 /// More bytes than any such file has.
 const MOST_BYTES: u64 = 1 << 16;
@@ -92,6 +92,11 @@ impl Cache {
     /// nothing where the environment names no home.
     pub fn of_user() -> Self {
         Self { folder: user_folder(&|name| env::var_os(name).map(PathBuf::from)) }
+    }
+
+    /// The folder, which need not be there; none where nothing is kept.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// What is kept of `target`, unless its adapter, driver or number of processors is another now.
@@ -178,7 +183,6 @@ fn user_folder(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::storage::tests::Scratch;

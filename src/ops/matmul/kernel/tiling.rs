@@ -29,7 +29,7 @@ pub(super) struct Pace {
 ///
 /// Paces were measured on an NVIDIA H200 of 132 multiprocessors, where a unit is 1.25e-10 s, with `cargo bench --bench
 /// variants`. On a smaller processor tiles add more to one another, which changes little of which of them is best.
-pub(super) const TILINGS: [(Tiling, Pace); 7] = [
+pub(super) const TILINGS: [(Tiling, Pace); 8] = [
     (Tiling { quads: [2, 2], threads: [16, 16], parts: 1, depth: 16 }, Pace { alone: 1050, each: 660 }),
     (Tiling { quads: [2, 1], threads: [16, 8], parts: 1, depth: 16 }, Pace { alone: 500, each: 222 }),
     (Tiling { quads: [1, 1], threads: [16, 8], parts: 1, depth: 16 }, Pace { alone: 365, each: 160 }),
@@ -37,6 +37,7 @@ pub(super) const TILINGS: [(Tiling, Pace); 7] = [
     (Tiling { quads: [1, 1], threads: [4, 8], parts: 8, depth: 64 }, Pace { alone: 90, each: 80 }),
     (Tiling { quads: [1, 1], threads: [2, 8], parts: 16, depth: 64 }, Pace { alone: 75, each: 48 }),
     (Tiling { quads: [1, 1], threads: [2, 8], parts: 32, depth: 128 }, Pace { alone: 50, each: 68 }),
+    (Tiling { quads: [1, 1], threads: [4, 2], parts: 64, depth: 256 }, Pace { alone: 28, each: 50 }),
 ];
 
 impl Tiling {
@@ -87,7 +88,8 @@ impl Tiling {
             ("S", self.parts),
             ("D", self.depth),
             ("L", x.min(8)),
-            ("E", (columns * x).min(8)),
+            ("EA", (rows * y).min(8)),
+            ("EB", (columns * x).min(8)),
             ("U", (self.depth / self.parts).min(4)),
             ("P", blocks.div_ceil(self.invocations())),
             ("AA", turns(rows * y, layout != Layout::Tn)),
