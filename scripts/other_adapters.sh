@@ -3,6 +3,8 @@
 # with 512 bits, its OpenGL, and SwiftShader, which is as limited as a browser: no halves, no more than 256
 # threads, few bindings, which start at multiples of 256 bytes. Then compiles every shader text with Tint.
 #
+# Lavapipe takes kernels compiled for other registers out of its cache as its own, so each width has a cache.
+#
 # SwiftShader is taken from Debian's package of Chromium, unpacked and not installed. Tint comes with the npm
 # package `webgpu` and needs no adapter; without npm that part says so and fails.
 set -eu
@@ -27,11 +29,16 @@ swiftshader() {
     printf '%s/%s' "$PWD" "$icd"
 }
 
+of_width() {
+    mkdir -p "$folder/kernels_$1"
+    LP_NATIVE_VECTOR_WIDTH=$1 MESA_SHADER_CACHE_DIR=$PWD/$folder/kernels_$1 tests
+}
+
 say 'lavapipe, 256 bits'
-LP_NATIVE_VECTOR_WIDTH=256 tests
+of_width 256
 if grep -q avx512f /proc/cpuinfo; then
     say 'lavapipe, 512 bits'
-    LP_NATIVE_VECTOR_WIDTH=512 tests
+    of_width 512
 fi
 say 'lavapipe, OpenGL'
 WGPU_BACKEND=gl tests
