@@ -34,7 +34,8 @@ def programs(target, settings, one_thread):
     cargo = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     crate = lambda name: target / name / "release" / f"peer-{name.removesuffix('-vulkan')}"
     python, train = target / "venv" / "bin" / "python", HERE / "pytorch" / "train.py"
-    own, more = cargo / "release" / "examples" / "workload", ["--train", settings] if settings else []
+    own = cargo / "release" / "examples" / "workload"
+    more = ["--probe", *(["--train", settings] if settings else [])]  # as the program does, once for each device
     found = {
         "plimsoll": (own, more, {}),
         "plimsoll f16": (own, [*more, "--train", 'storage = "f16"'], {}),

@@ -104,6 +104,7 @@ mod tests {
             dispatch_seconds: 3e-6,
             recording_seconds: 2e-6,
             submission_seconds: 40e-6,
+            tall_tiles: None,
             turns: Some(Turns { seconds: 1e-6, weights_per_second: 25e9 }),
         }
     }

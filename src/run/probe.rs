@@ -14,6 +14,7 @@
 //! | tile | one workgroup alone: how many there are at once |
 //! | columns, sum, update | bytes: sums of columns, a sum, an optimizer's update in place |
 //! | few units, more units | of a graphics processor: what it takes to go through timesteps within a dispatch |
+//! | nt once more | of a software adapter: what the tallest tiles take beside others |
 
 mod cache;
 mod processors;
@@ -30,7 +31,7 @@ use crate::schedule::Step;
 use crate::target::{DeviceKind, Turns};
 
 use processors::others_seconds;
-use programs::{PRODUCTS, STREAMS, WINDOWS, plan};
+use programs::{PRODUCTS, STREAMS, TALL, WINDOWS, plan, tall_plan, tall_work};
 
 pub use cache::{Cache, Probed};
 
@@ -44,6 +45,8 @@ const ROUNDS: u32 = 5;
 const SLOW: f64 = 0.1;
 /// How much longer than its share of the processors a submission takes where other work has them too.
 const CROWDED: f64 = 1.25;
+/// What part of the time of other tiles the tallest take at most, for them to be worth their compilation.
+const WORTH_COMPILING: f64 = 0.95;
 /// Seconds of a weight: fewer than any workgroup takes.
 const LEAST_WEIGHT: f64 = 4e-13;
 /// More terms than any tile takes to begin and to end.
@@ -56,8 +59,9 @@ const MOST_TILE_TERMS: f64 = 256.0;
 /// Device errors; times that no device can have.
 pub fn measure(device: &Device) -> Result<Rates, Error> {
     let started = Instant::now();
-    let mut probe = Probe::new(device)?;
-    let rates = probe.rates()?;
+    let (plan, waited_for) = plan(device.target())?;
+    let (rates, of_others) = Probe::new(device, plan, waited_for)?.rates()?;
+    let rates = Rates { tall_tiles: tall_tiles(device, of_others)?, ..rates };
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(adapter = device.target().name, seconds, ?rates, "probed the device");
     rates
@@ -109,16 +113,22 @@ struct Each {
 }
 
 impl Probe {
-    fn new(device: &Device) -> Result<Self, Error> {
-        let (plan, waited_for) = plan(device.target())?;
+    fn new(device: &Device, plan: Plan, waited_for: SlotId) -> Result<Self, Error> {
         Ok(Self { engine: DeviceEngine::new(device, plan)?, waited_for })
     }
 
-    fn rates(&mut self) -> Result<Rates, Error> {
+    /// A submission of nothing.
+    fn nothing(&mut self) -> Result<Spent, Error> {
         let mut nothing = Spent::LONGEST;
         for _ in 0..2 * ROUNDS {
             nothing = nothing.least(self.submit(None, 0)?);
         }
+        Ok(nothing)
+    }
+
+    /// What the device reaches, and the seconds of the product that is made by the tallest tiles as well.
+    fn rates(&mut self) -> Result<(Rates, f64), Error> {
+        let nothing = self.nothing()?;
         let mut times: Vec<(&str, Each)> = Vec::new();
         let windows = WINDOWS.map(|(name, _)| name).into_iter().filter(|name| self.has(name)).collect::<Vec<_>>();
         let names = ["idle", "short", "tile"].into_iter().chain(PRODUCTS.map(|(name, _)| name)).chain(STREAMS);
@@ -140,7 +150,8 @@ impl Probe {
         };
         let rates = solve(plan, known, &|name| (of(name).alone - idle.least).max(0.0));
         let computes_here = plan.target.device_kind == DeviceKind::Cpu;
-        Ok(if computes_here { rates.with_workgroups(rates.workgroups.min(processors())) } else { rates })
+        let rates = if computes_here { rates.with_workgroups(rates.workgroups.min(processors())) } else { rates };
+        Ok((rates, of(TALL.0).alone))
     }
 
     /// Whether there is such a program.
@@ -197,6 +208,18 @@ impl Probe {
         let computed = before.and_then(|before| Some(others_seconds()? - before)).filter(|seconds| *seconds > 0.0);
         Ok(Spent { recorded, done, computed: computed.unwrap_or(f64::INFINITY) })
     }
+}
+
+/// What the tallest tiles take beside what their size lets expect, where they are quicker than `others`, the seconds of a
+/// product made by other tiles.
+fn tall_tiles(device: &Device, others: f64) -> Result<Option<f64>, Error> {
+    let Some((plan, waited_for)) = tall_plan(device.target())? else { return Ok(None) };
+    let mut probe = Probe::new(device, plan, waited_for)?;
+    let nothing = probe.nothing()?;
+    let tall = probe.each(TALL.0, nothing)?.alone;
+    let expected = others * tall_work(device.target());
+    tracing::debug!(tall, others, expected, "probed the tallest tiles");
+    Ok(Some(tall / expected).filter(|_| tall < WORTH_COMPILING * others))
 }
 
 /// Processors that this process may use.

@@ -20,6 +20,10 @@ pub struct Rates {
     pub recording_seconds: f64,
     /// Seconds of a submission beside those of its dispatches.
     pub submission_seconds: f64,
+    /// What the tallest tiles of products take beside what others let expect; of a software adapter. Where it was not
+    /// measured they are not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tall_tiles: Option<f64>,
     /// What it takes to go through timesteps within a dispatch; of a graphics processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<Turns>,
@@ -52,6 +56,7 @@ impl Rates {
             dispatch_seconds: 50e-6,
             recording_seconds: 1.5e-6,
             submission_seconds: 60e-6,
+            tall_tiles: None,
             turns: None,
         }
     }
@@ -71,6 +76,7 @@ impl Rates {
         let sound = positive.iter().all(|x| x.is_finite() && *x > 0.0)
             && others.iter().all(|x| x.is_finite() && *x >= 0.0)
             && self.workgroups >= 1.0
+            && self.tall_tiles.is_none_or(|share| share.is_finite() && share > 0.0)
             && self.turns.is_none_or(|turns| {
                 turns.seconds.is_finite()
                     && turns.seconds >= 0.0

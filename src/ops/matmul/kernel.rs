@@ -103,7 +103,10 @@ pub enum Width {
 }
 
 /// Rows and quads of the subgroup tiles that are worth their compilation.
-const SUBGROUP_TILES: [[u32; 2]; 6] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1]];
+const SUBGROUP_TILES: [[u32; 2]; 7] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1], [64, 2]];
+
+/// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
+const LEAST_TALL: u32 = 64;
 
 /// Every kernel that can run on `target`, whatever it multiplies, should both factors be kept in `halves` or not;
 /// those made for it first.
@@ -112,10 +115,13 @@ pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
     let cpu = target.device_kind == DeviceKind::Cpu;
     let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
     let subgroup = lanes.into_iter().flat_map(|lanes| {
-        // Narrow registers have no use for the tallest.
-        let tiles =
-            SUBGROUP_TILES.into_iter().filter(move |[rows, _]| rows % lanes == 0 && (*rows < 64 || lanes == 16));
-        tiles.flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }))
+        // Of those of 64 rows one of 64 columns, which narrow registers have no use for.
+        let worth = move |[rows, quads]: &[u32; 2]| rows % lanes == 0 && (*rows < 64 || lanes * quads == 16);
+        let all = SUBGROUP_TILES
+            .into_iter()
+            .filter(worth)
+            .flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }));
+        all.filter(|variant| !variant.is_tall() || variant.width() == Width::Four)
     });
     let tilings = TILINGS.into_iter().map(|(tiling, _)| tiling).filter(|tiling| tiling.fits(target));
     let tiled = tilings.flat_map(|tiling| widths.map(|width| Variant::Tiled { tiling, width }));
@@ -194,19 +200,33 @@ impl Variant {
         }
     }
 
+    /// Whether it is the one of which a probe has to tell how fast it is: on some processors a quarter faster than any
+    /// other, on some as much slower, and it takes a driver a second to compile.
+    pub fn is_tall(self) -> bool {
+        matches!(self, Variant::Subgroup { lanes: 8, rows: 64, .. })
+    }
+
+    /// What a probe found it to take beside what `term_cost` tells for sums of so many terms; `None` where it is not to be
+    /// chosen.
+    fn share(self, target: &Target, terms: u32) -> Option<f64> {
+        let share = if self.is_tall() { target.rates?.tall_tiles } else { Some(1.0) };
+        share.filter(|_| !self.is_tall() || terms >= LEAST_TALL)
+    }
+
     /// Whether it is for the devices that `other` is for, so that their costs compare.
     fn is_made_for_what(self, other: Variant) -> bool {
         let matrices = matches!((self, other), (Variant::Cooperative { .. }, Variant::Tiled { .. }));
         matrices || std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
-    /// How long it takes for this product, in units that compare it with its own family only.
-    fn cost(self, product: &Product) -> u64 {
+    /// How long it takes for this product, in units that compare it with its own family only, where it takes such a
+    /// `share` of the time that is told by its size.
+    pub(crate) fn cost(self, product: &Product, share: f64) -> u64 {
         let [columns, rows] = self.tile();
         let tiles = u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows));
         match self.pace() {
             Some(Pace { alone, each }) => u64::from(alone) * 100 + tiles * u64::from(each),
-            None => tiles.max(2) * u64::from(self.term_cost()),
+            None => tiles.max(2) * u64::from(self.work(0, share).cost),
         }
     }
 
@@ -236,9 +256,15 @@ impl Variant {
         load * loaded + 8 * summed
     }
 
-    /// What a workgroup does for sums of so many terms.
-    pub(crate) fn work(self, terms: u32) -> Tile {
-        Tile { terms, cost: self.term_cost(), ..Tile::default() }
+    /// What a workgroup does for sums of so many terms on `target`.
+    pub(crate) fn work_on(self, target: &Target, terms: u32) -> Tile {
+        self.work(terms, self.share(target, terms).unwrap_or(1.0))
+    }
+
+    fn work(self, terms: u32, share: f64) -> Tile {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it stays as small as it is")]
+        let cost = (f64::from(self.term_cost()) * share).round() as u32;
+        Tile { terms, cost, ..Tile::default() }
     }
 }
 
@@ -288,10 +314,16 @@ pub fn dispatch(
 
 /// The cheapest kernel of those made for `target`, should both factors be kept in `halves` or not.
 pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves: bool) -> Variant {
-    let all = variants(target, halves);
+    choose_of(&variants(target, halves), product, target, at_quads)
+}
+
+/// The cheapest of `all`, of which those made for the target come first.
+pub(crate) fn choose_of(all: &[Variant], product: &Product, target: &Target, at_quads: bool) -> Variant {
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
-    *fitting.min_by_key(|v| v.cost(product)).expect("every family has a kernel for any product")
+    let known = fitting.filter_map(|v| Some((v, v.share(target, product.k)?)));
+    let quickest = known.min_by_key(|(v, share)| v.cost(product, *share));
+    *quickest.expect("every family has a kernel for any product").0
 }
 
 impl Operands {
@@ -329,7 +361,7 @@ pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, opera
         params: bytes_of(&params).to_vec(),
         groups: [product.n.div_ceil(columns), rows.div_ceil(folds), folds],
         bindings: bound.map(|(binding, _)| binding).to_vec(),
-        tile: Some(variant.work(product.k)),
+        tile: Some(variant.work_on(target, product.k)),
     }
 }
 

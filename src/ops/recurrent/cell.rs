@@ -3,10 +3,11 @@
 use bytemuck::cast_slice;
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, choose};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, choose_of, variants};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
+use crate::target::Target;
 
 /// A cell, with a kernel for each family of products.
 pub(super) struct Cell {
@@ -128,7 +129,7 @@ impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
         let product = self.product(step);
-        let variant = choose(&product, at.target, start_at_quads(at, &bindings), false);
+        let variant = choose_of(&kernels(at.target), &product, at.target, start_at_quads(at, &bindings));
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
@@ -146,7 +147,7 @@ impl Cell {
             params: cast_slice(&params).to_vec(),
             groups: [product.n.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
             bindings: bound.map(|(binding, _)| binding).to_vec(),
-            tile: Some(with_cell(variant.work(step.depth))),
+            tile: Some(with_cell(variant.work_on(at.target, step.depth))),
         }
     }
 
@@ -172,6 +173,11 @@ impl Cell {
         }
         constants
     }
+}
+
+/// The kernels of products that cells go through a timestep with: rows are seldom as many as the tallest tile has.
+pub(super) fn kernels(target: &Target) -> Vec<Variant> {
+    variants(target, false).into_iter().filter(|variant| !variant.is_tall()).collect()
 }
 
 /// Whether all of them start at multiples of four elements.

@@ -15,9 +15,9 @@ use std::ops::Range;
 use bytemuck::cast_slice;
 
 use super::Window;
-use super::cell::{Cell, DOWN, Step, start_at_quads, with_cell};
+use super::cell::{Cell, DOWN, Step, kernels, start_at_quads, with_cell};
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, variants};
+use crate::ops::matmul::kernel::{Product, Tile, Variant, Width};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
 use crate::target::{DeviceKind, Rates, Target, Windows};
 
@@ -146,11 +146,11 @@ impl Cell {
     /// The quickest kernel of those made for the target.
     fn best(&self, at: &Lowering, steps: Steps, rates: &Rates, at_quads: bool) -> Option<Whole> {
         let product = self.product(steps.each);
-        let of_subgroups = variants(at.target, false).into_iter().filter_map(|variant| {
+        let of_subgroups = kernels(at.target).into_iter().filter_map(|variant| {
             let Variant::Subgroup { rows, .. } = variant else { return None };
             let fits = variant.fits(&product) && (at_quads || variant.width() == Width::One);
             fits.then(|| {
-                let one = with_cell(variant.work(steps.each.depth));
+                let one = with_cell(variant.work_on(at.target, steps.each.depth));
                 let tiles = u64::from(product.n.div_ceil(variant.tile()[0])) * u64::from(steps.steps);
                 let tile = Tile { cost: clamp(u64::from(one.cost) * tiles), ..one };
                 Whole { family: Family::Subgroup(variant), groups: steps.each.batch.div_ceil(rows), tile }

@@ -3,13 +3,16 @@
 use crate::error::Error;
 use crate::graph::{Graph, Role};
 use crate::ids::SlotId;
+use crate::ops::matmul::kernel::{Epilogue, Product, Variant, choose, variants};
 use crate::ops::{Adam, Binary, ColumnSum, Copy, Fill, Layout, Lstm, LstmGradient, Matmul, ShapeError, Update};
-use crate::plan::{Plan, Staging};
+use crate::plan::{Plan, Rates, Staging};
 use crate::target::{DeviceKind, Target, Windows};
 use crate::tensor::TensorType;
 
 /// The products that are timed; the other programs have names of their own.
 pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Layout::Nt), ("tn", Layout::Tn)];
+/// The one of them that is made by the tallest tiles as well: it gains least by them.
+pub(super) const TALL: (&str, Layout) = PRODUCTS[1];
 /// What moves bytes.
 pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
 /// What goes through timesteps in one dispatch, forward and back, and its units.
@@ -57,10 +60,45 @@ pub(super) fn plan(target: &Target) -> Result<(Plan, SlotId), Error> {
         WINDOWS.iter().try_for_each(|&(name, hidden)| window(&mut graph, name, hidden)).map_err(fault)?;
     }
     graph.protect();
-    let target = &Target { windows: Windows::Whole, ..target.clone() };
+    let target = &Target { windows: Windows::Whole, ..unmeasured(target) };
     let plan = Plan::new(graph, target, Staging::for_traffic(0, 0, 0, 4096));
     plan.replay()?;
     Ok((plan, waited_for))
+}
+
+/// The plan of the product that is made by the tallest tiles, and the slot to wait for; `None` where there are none.
+pub(super) fn tall_plan(target: &Target) -> Result<Option<(Plan, SlotId)>, Error> {
+    if !variants(target, false).into_iter().any(Variant::is_tall) {
+        return Ok(None);
+    }
+    let mut graph = Graph::default();
+    let Sizes { product: [m, n, k], .. } = Sizes::of(target);
+    let [a, b, made, waited_for] =
+        [m * k, k * n, m * n, 1].map(|len| graph.slot("probe", Role::Result, 4 * u64::from(len), 1));
+    product(&mut graph, TALL.0, (TALL.1, [m, n, k]), [a, b], made)
+        .map_err(|e| Error::Input(format!("a probe of the device: {e}")))?;
+    graph.protect();
+    let plan = Plan::new(graph, &preferring_tall(target), Staging::for_traffic(0, 0, 0, 4096));
+    plan.replay()?;
+    Ok(Some((plan, waited_for)))
+}
+
+/// How much longer the product would take by the tallest tiles than by others, if what their sizes let expect were so.
+pub(super) fn tall_work(target: &Target) -> f64 {
+    let product = Product::new(TALL.1, Sizes::of(target).product, Epilogue::default());
+    let of = |target: &Target| choose(&product, target, true, false).cost(&product, 1.0) as f64;
+    of(&preferring_tall(target)) / of(&unmeasured(target))
+}
+
+/// A device that seems to be so fast with the tallest tiles that they are chosen.
+fn preferring_tall(target: &Target) -> Target {
+    let rates = Rates { tall_tiles: Some(0.01), ..Rates::assumed() };
+    Target { rates: Some(rates), ..target.clone() }
+}
+
+/// One of which nothing is known.
+fn unmeasured(target: &Target) -> Target {
+    Target { rates: None, ..target.clone() }
 }
 
 /// Writes the programs; returns the slot to wait for.

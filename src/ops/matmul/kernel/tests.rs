@@ -42,6 +42,26 @@ fn a_software_adapter_gets_tiles_as_large_as_the_product_fills() {
 }
 
 #[test]
+fn the_tallest_tiles_are_for_adapters_that_a_probe_found_quick_with_them() {
+    let of = |share: Option<f64>, extents| {
+        let rates = share.map(|share| Rates { tall_tiles: Some(share), ..Rates::assumed() });
+        let target = Target { rates, ..on("lavapipe") };
+        let chosen = choose(&product(Layout::Tn, extents), &target, true, false);
+        (chosen.is_tall(), chosen.work_on(&target, extents[2]).cost)
+    };
+    let large = [1024, 1024, 256];
+    let others = of(None, large);
+    assert!(!others.0);
+    assert_eq!(of(Some(1.3), large), others, "slower than others");
+    let (tall, cost) = of(Some(0.8), large);
+    // It makes two tiles of others.
+    assert!(tall && cost < 2 * others.1, "{cost}");
+    assert!(of(Some(1.0), large).1 > cost, "its time is told by what was found");
+    assert!(!of(Some(0.8), [32, 1024, 256]).0, "half of it would be for nothing");
+    assert!(!of(Some(0.8), [1024, 1024, 16]).0, "little to load and much to store");
+}
+
+#[test]
 fn four_elements_are_loaded_at_once_only_where_all_rows_start_at_fours() {
     let target = on("lavapipe");
     let width = |layout, extents, at_quads| choose(&product(layout, extents), &target, at_quads, false).width();
@@ -63,7 +83,7 @@ fn a_graphics_processor_gets_shared_tiles_and_smaller_ones_where_there_would_be_
     assert_eq!(tile([32, 1024, 256]), [8, 32]);
     // With the threads and the memory of a card, more share the terms of few sums.
     let Variant::Tiled { tiling, .. } = chosen("nvk-rtx3060", [32, 256, 1024]) else { panic!("tiles are shared") };
-    assert_eq!((tiling.tile(), tiling.parts), ([8, 32], 32));
+    assert_eq!((tiling.tile(), tiling.parts), ([16, 8], 64));
 }
 
 #[test]
