@@ -21,7 +21,7 @@ use plimsoll::target::{Target, Windows};
 use plimsoll::tensor::TensorType;
 use plimsoll::{Data, ValueId};
 
-use common::bench;
+use common::{bench, device};
 use program::{Program, Running};
 
 /// Timesteps of a window.
@@ -153,7 +153,7 @@ fn main() {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    match Device::open() {
+    match device() {
         Err(error) => println!("kernels: skipped, for there is no device: {error}"),
         Ok(device) => {
             println!("kernels: on {}, {}", device.target().name, device.target().driver);

@@ -13,7 +13,7 @@ use plimsoll::Device;
 use plimsoll::graph::Role;
 use plimsoll::ops::{Layout, Matmul};
 
-use common::bench;
+use common::{bench, device};
 use program::{Program, Running};
 
 /// Rows, columns and depth: the hoisted input projection of the default run, cubes, and what is no
@@ -44,7 +44,7 @@ fn main() {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    match Device::open() {
+    match device() {
         Err(error) => println!("matmul: skipped, for there is no device: {error}"),
         Ok(device) => {
             println!("matmul: on {}, {}", device.target().name, device.target().driver);

@@ -11,11 +11,11 @@ mod workloads;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
+use plimsoll::Session;
 use plimsoll::config::Config;
 use plimsoll::run::Run;
-use plimsoll::{Device, Session};
 
-use common::bench;
+use common::{bench, device};
 use workloads::{NAMES, Workload};
 
 fn default_run() -> Workload {
@@ -30,7 +30,7 @@ fn main() {
         .warm_up_time(Duration::from_secs(2))
         .measurement_time(Duration::from_secs(8))
         .configure_from_args();
-    match Device::open() {
+    match device() {
         Err(error) => println!("workloads: skipped, for there is no device: {error}"),
         Ok(device) => {
             println!("workloads: on {}, {}", device.target().name, device.target().driver);

@@ -1,11 +1,22 @@
-//! What the benches share: processor time beside criterion's wall time.
+//! What the benches share: a device, and processor time beside criterion's wall time.
 
 pub(crate) mod clock;
 
+use std::error::Error;
+
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Throughput};
+use plimsoll::Device;
+use plimsoll::run::probe;
 
 use clock::{Clock, ms};
+
+/// The device, which chooses kernels by what a probe measures first, as the program does.
+pub(crate) fn device() -> Result<Device, Box<dyn Error>> {
+    let mut device = Device::open()?;
+    device.set_rates(probe::measure(&device)?);
+    Ok(device)
+}
 
 /// Measures what `make` makes, unless it is filtered out: criterion tells wall time, and a line after it
 /// the processor time of a pass. `work` is how many of what `unit` names a pass has.
