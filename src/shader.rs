@@ -85,6 +85,11 @@ impl Shader {
         self
     }
 
+    /// What it is written out for under this name.
+    pub(crate) fn constant(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(of, _)| *of == name).map(|(_, to)| *to)
+    }
+
     /// What profilers and errors call it: the name, then its constants.
     pub fn label(&self) -> String {
         let constants: Vec<_> = self.constants.iter().map(|(n, v)| format!("{n}={v}")).collect();

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::{OneOp, bytes_of, difference, inputs_of, one_op};
 use plimsoll::device::{Device, DeviceEngine};
 use plimsoll::engine::Engine;
@@ -11,7 +13,8 @@ use plimsoll::graph::Graph;
 use plimsoll::host::{Host, decode};
 use plimsoll::ids::ValueId;
 use plimsoll::narrow::narrow;
-use plimsoll::ops::Op;
+use plimsoll::ops::matmul::kernel::Width;
+use plimsoll::ops::{Dispatch, Op, timestep_by_each_kernel};
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::target::{DeviceKind, Target, Windows};
 use plimsoll::tensor::DType;
@@ -77,6 +80,63 @@ fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> 
     assert!(worst[0].0 < tolerance, "off by {:.1e}: {}", worst[0].0, worst[0].1);
 }
 
+/// A specimen of a recurrence, of so many elements, and its plan.
+struct Recurrence {
+    size: u64,
+    one: OneOp,
+    inputs: Vec<Vec<f64>>,
+    plan: Plan,
+}
+
+/// Runs recurrences with every kernel there is for a timestep in turn, those for other kinds of devices too: of each, the
+/// largest specimen whose numbers can be loaded by fours, and the largest of which they cannot.
+fn check_timesteps(device: &Device, stepwise: &Target) {
+    let graphics = Target { device_kind: DeviceKind::Discrete, ..stepwise.clone() };
+    let by_each = |dispatch: &Dispatch| {
+        let mut all = timestep_by_each_kernel(dispatch, stepwise);
+        for made in timestep_by_each_kernel(dispatch, &graphics) {
+            if all.iter().all(|(known, _)| *known != made.0) {
+                all.push(made);
+            }
+        }
+        all
+    };
+    let mut largest: BTreeMap<(String, bool), Recurrence> = BTreeMap::new();
+    for specimen in Op::specimens() {
+        let mut one = one_op(&specimen);
+        one.keep_outputs();
+        let plan = Plan::new(one.graph.clone(), stepwise, Staging::for_traffic(1 << 16, 1 << 16, 0, u64::MAX));
+        let kernels = plan.schedule.steps.iter().map(|step| by_each(&step.dispatch));
+        let Some(kernels) = kernels.max_by_key(Vec::len).filter(|kernels| !kernels.is_empty()) else { continue };
+        let wide = kernels.iter().any(|(kernel, _)| kernel.width() == Width::Four);
+        let size = specimen.inputs.iter().map(|input| input.len()).sum();
+        let of = (specimen.op.rule().name().to_string(), wide);
+        if largest.get(&of).is_none_or(|other| other.size < size) {
+            largest.insert(of, Recurrence { size, one, inputs: inputs_of(&specimen), plan });
+        }
+    }
+    assert_eq!(largest.len(), 12, "three cells there and back, by fours and one by one: {:?}", largest.keys());
+    for ((name, wide), Recurrence { one, inputs, plan, .. }) in &largest {
+        let wanted = outputs(&mut Host::new(plan.clone()), one, inputs);
+        let kernels = plan.schedule.steps.iter().map(|step| by_each(&step.dispatch)).max_by_key(Vec::len);
+        // Each is compiled for a good part of a second: those that load one by one where nothing else can.
+        let kernels = kernels.unwrap().into_iter().map(|(kernel, _)| kernel);
+        for kernel in kernels.filter(|kernel| *wide == (kernel.width() == Width::Four)) {
+            let mut plan = plan.clone();
+            let mut changed = 0;
+            for step in &mut plan.schedule.steps {
+                let of_it = by_each(&step.dispatch).into_iter().find(|(other, _)| *other == kernel);
+                changed += usize::from(of_it.is_some());
+                step.dispatch = of_it.map_or_else(|| step.dispatch.clone(), |(_, dispatch)| dispatch);
+            }
+            let found = outputs(&mut DeviceEngine::new(device, plan).unwrap(), one, inputs);
+            let off = found.iter().zip(&wanted).map(|(found, wanted)| difference(found, wanted)).fold(0.0, f64::max);
+            assert!(off < TOLERANCE, "{name}, by fours: {wide}, {kernel:?}: off by {off:.1e}");
+            assert!(changed >= 2, "{name}, by fours: {wide}, {kernel:?}: {changed} timesteps");
+        }
+    }
+}
+
 /// In one test, one after the other: one device for each process is kind to software adapters.
 #[test]
 fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
@@ -87,6 +147,7 @@ fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
     let [stepwise, whole] =
         [Windows::Stepwise, Windows::Whole].map(|windows| Target { windows, ..device.target().clone() });
     check(&device, &stepwise, false, |_| true);
+    check_timesteps(&device, &stepwise);
     check(&device, &whole, false, is_recurrent);
     // Products and sums choose their kernels by what the device reports; the others are the same.
     let products = |op: &Op| is_recurrent(op) || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_));

@@ -334,6 +334,8 @@ pub use in_place::InPlace;
 pub use matmul::{Layout, Tile};
 pub use optimizer::{ParameterRange, Update};
 pub use pointwise::Curve;
+#[doc(hidden)]
+pub use recurrent::timestep_by_each_kernel;
 pub use sgd::Momentum;
 pub use specimen::{Data, Specimen};
 

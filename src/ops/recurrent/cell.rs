@@ -1,9 +1,9 @@
 //! The dispatch of one timestep: a product's loop, whose sums a cell takes further.
 
-use bytemuck::cast_slice;
+use bytemuck::{cast_slice, pod_read_unaligned};
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, choose_of, variants};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, variants};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
@@ -133,6 +133,19 @@ impl Cell {
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
+        let (shader, groups) = self.kernel(variant, &product, self.constants(at));
+        Dispatch {
+            shader,
+            params: cast_slice(&params).to_vec(),
+            groups,
+            bindings: bound.map(|(binding, _)| binding).to_vec(),
+            tile: Some(with_cell(variant.work_on(at.target, step.depth))),
+        }
+    }
+
+    /// The kernel that makes the product of a timestep by this variant, where numbers are stored as `stored` says, and
+    /// its workgroups.
+    fn kernel(&self, variant: Variant, product: &Product, stored: Vec<(&'static str, u32)>) -> (Shader, [u32; 3]) {
         let [tile_columns, tile_rows] = variant.tile();
         let shader = match variant {
             Variant::Subgroup { .. } => &self.subgroup,
@@ -140,15 +153,10 @@ impl Cell {
             Variant::Direct { .. } => &self.direct,
         };
         let mut constants = variant.constants(self.layout);
-        constants.extend(self.constants(at));
+        constants.extend(stored);
         constants.push(("W", 0));
-        Dispatch {
-            shader: shader.clone().with(&constants),
-            params: cast_slice(&params).to_vec(),
-            groups: [product.n.div_ceil(tile_columns), step.batch.div_ceil(tile_rows), 1],
-            bindings: bound.map(|(binding, _)| binding).to_vec(),
-            tile: Some(with_cell(variant.work_on(at.target, step.depth))),
-        }
+        let groups = [product.n.div_ceil(tile_columns), product.m.div_ceil(tile_rows), 1];
+        (shader.clone().with(&constants), groups)
     }
 
     /// Columns of the product for each unit: four where a thread sums its gates, though there be but three.
@@ -178,6 +186,28 @@ impl Cell {
 /// The kernels of products that cells go through a timestep with: rows are seldom as many as the tallest tile has.
 pub(super) fn kernels(target: &Target) -> Vec<Variant> {
     variants(target, false).into_iter().filter(|variant| !variant.is_tall()).collect()
+}
+
+/// The same timestep by each kernel that there is for it on `target`, so that tests can hold all of them against the
+/// reference; none where `dispatch` is no timestep of a cell.
+#[doc(hidden)]
+pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Variant, Dispatch)> {
+    let shader = &dispatch.shader;
+    let is_of = |cell: &&Cell| [&cell.subgroup, &cell.tiled, &cell.direct].iter().any(|one| one.name == shader.name);
+    let cells = [LSTM, LSTM_GRADIENT, GRU, GRU_GRADIENT, ELMAN, ELMAN_GRADIENT];
+    let Some(cell) = cells.iter().find(is_of) else { return Vec::new() };
+    let word = |at: usize| pod_read_unaligned::<u32>(&dispatch.params[4 * at..4 * at + 4]);
+    let step = Step { batch: word(0), hidden: word(1), depth: word(2), stride: word(3), flags: word(4), t: word(5) };
+    let product = cell.product(step);
+    let names = ["H", "HA", "HB", "G"].into_iter();
+    let stored: Vec<_> = names.filter_map(|name| Some((name, shader.constant(name)?))).collect();
+    let wide = shader.constant("V") == Some(Width::Four as u32);
+    let fitting = kernels(target).into_iter().filter(|kernel| wide || kernel.width() == Width::One);
+    let made = fitting.map(|kernel| {
+        let (shader, groups) = cell.kernel(kernel, &product, stored.clone());
+        (kernel, Dispatch { shader, groups, ..dispatch.clone() })
+    });
+    made.collect()
 }
 
 /// Whether all of them start at multiples of four elements.

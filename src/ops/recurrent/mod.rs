@@ -44,6 +44,8 @@ use super::{Binding, Dispatch, Emit, Fill, Lowering, Op, Operand, ShapeError, Sl
 use crate::ids::ValueId;
 use crate::tensor::{DType, TensorType};
 
+#[doc(hidden)]
+pub use cell::timestep_by_each_kernel;
 pub use elman::Elman;
 pub use elman_gradient::ElmanGradient;
 pub use gru::Gru;
