@@ -70,7 +70,7 @@ fn cases(halves: bool) -> Vec<Case> {
         // Narrow ones, and of more terms than lie in shared memory at once.
         add([m, 20, k], [12, 8, 4, 20], slope);
         add([m, 20, k], [8, 4, 20, 12], linear);
-        add([36, 20, 132], [4, 20, 8, 12], linear);
+        add([36, 20, 268], [4, 20, 8, 12], linear);
         add([m, 20, 0], [4, 8, 12, 20], linear);
         // A left factor that is some columns of a wider matrix.
         let strided = Product::new(layout, [m, 68, k], plain);

@@ -52,8 +52,10 @@ fn missing(
     if wide && !set(WIDTH) {
         missing.push((WIDTH, "512".into()));
     }
-    let chosen = variable(WIDTH).and_then(|width| width.to_str()?.parse::<u32>().ok());
-    let bits = chosen.or((wide && !set(WIDTH)).then_some(512));
+    // In whatever way the number is written, as Mesa reads it in more than one.
+    let written = variable(WIDTH).and_then(|width| Some(width.to_str()?.trim().to_string()));
+    let written = written.filter(|width| !width.is_empty() && width.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let bits = written.or((wide && !set(WIDTH)).then(|| "512".into()));
     let elsewhere = ["MESA_SHADER_CACHE_DIR", "MESA_GLSL_CACHE_DIR"].into_iter().any(set);
     if let (Some(bits), Some(cache), false) = (bits, cache, elsewhere) {
         let folder = cache.join(format!("mesa-{bits}"));
@@ -110,7 +112,9 @@ mod tests {
         let width = |bits| ("LP_NATIVE_VECTOR_WIDTH", bits);
         for wide in [false, true] {
             assert_eq!(of(&[width("256")], wide), ["MESA_SHADER_CACHE_DIR=mesa-256"]);
-            assert!(of(&[width("wide")], wide).is_empty(), "what is no width is Mesa's to judge");
+            assert_eq!(of(&[width("512 ")], wide), ["MESA_SHADER_CACHE_DIR=mesa-512"]);
+            assert_eq!(of(&[width("0x200")], wide), ["MESA_SHADER_CACHE_DIR=mesa-0x200"]);
+            assert!(of(&[width("../512")], wide).is_empty() && of(&[width("")], wide).is_empty());
             for name in ["MESA_SHADER_CACHE_DIR", "MESA_GLSL_CACHE_DIR"] {
                 assert!(of(&[width("512"), (name, "/elsewhere")], wide).is_empty());
             }

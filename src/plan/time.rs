@@ -248,6 +248,8 @@ mod tests {
             Rates { bytes_per_second: f64::INFINITY, ..good },
             Rates { tile_terms: -1.0, ..good },
             Rates { dispatch_seconds: f64::INFINITY, ..good },
+            Rates { tall_tiles: Some(0.0), ..good },
+            Rates { tall_tiles: Some(f64::INFINITY), ..good },
             Rates { turns: Some(Turns { seconds: f64::NAN, weights_per_second: 1.0 }), ..good },
             Rates { turns: Some(Turns { seconds: 0.0, weights_per_second: 0.0 }), ..good },
         ] {

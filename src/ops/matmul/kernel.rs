@@ -106,7 +106,9 @@ pub enum Width {
 const SUBGROUP_TILES: [[u32; 2]; 7] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1], [64, 2]];
 
 /// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
-const LEAST_TALL: u32 = 64;
+const LEAST_TALL: u32 = 128;
+/// So many of it, at least, for each workgroup that is at work at once: of few, one too many has the others wait.
+const ENOUGH_TALL: f64 = 8.0;
 
 /// Every kernel that can run on `target`, whatever it multiplies, should both factors be kept in `halves` or not;
 /// those made for it first.
@@ -206,11 +208,21 @@ impl Variant {
         matches!(self, Variant::Subgroup { lanes: 8, rows: 64, .. })
     }
 
-    /// What a probe found it to take beside what `term_cost` tells for sums of so many terms; `None` where it is not to be
-    /// chosen.
-    fn share(self, target: &Target, terms: u32) -> Option<f64> {
-        let share = if self.is_tall() { target.rates?.tall_tiles } else { Some(1.0) };
-        share.filter(|_| !self.is_tall() || terms >= LEAST_TALL)
+    /// What a probe found it to take beside what `term_cost` tells; `None` where it is not known.
+    fn share(self, target: &Target) -> Option<f64> {
+        if self.is_tall() { target.rates?.tall_tiles } else { Some(1.0) }
+    }
+
+    /// Tiles of it in this product.
+    fn tiles(self, product: &Product) -> u64 {
+        let [columns, rows] = self.tile();
+        u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows))
+    }
+
+    /// Whether it is too tall for this product.
+    fn is_too_tall(self, product: &Product, rates: Rates) -> bool {
+        let few = (self.tiles(product) as f64) < ENOUGH_TALL * rates.workgroups;
+        self.is_tall() && (few || product.k < LEAST_TALL)
     }
 
     /// Whether it is for the devices that `other` is for, so that their costs compare.
@@ -222,8 +234,7 @@ impl Variant {
     /// How long it takes for this product, in units that compare it with its own family only, where it takes such a
     /// `share` of the time that is told by its size.
     pub(crate) fn cost(self, product: &Product, share: f64) -> u64 {
-        let [columns, rows] = self.tile();
-        let tiles = u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows));
+        let tiles = self.tiles(product);
         match self.pace() {
             Some(Pace { alone, each }) => u64::from(alone) * 100 + tiles * u64::from(each),
             None => tiles.max(2) * u64::from(self.work(0, share).cost),
@@ -258,7 +269,7 @@ impl Variant {
 
     /// What a workgroup does for sums of so many terms on `target`.
     pub(crate) fn work_on(self, target: &Target, terms: u32) -> Tile {
-        self.work(terms, self.share(target, terms).unwrap_or(1.0))
+        self.work(terms, self.share(target).unwrap_or(1.0))
     }
 
     fn work(self, terms: u32, share: f64) -> Tile {
@@ -321,7 +332,8 @@ pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves:
 pub(crate) fn choose_of(all: &[Variant], product: &Product, target: &Target, at_quads: bool) -> Variant {
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
-    let known = fitting.filter_map(|v| Some((v, v.share(target, product.k)?)));
+    let rates = target.rates.unwrap_or(Rates::assumed());
+    let known = fitting.filter(|v| !v.is_too_tall(product, rates)).filter_map(|v| Some((v, v.share(target)?)));
     let quickest = known.min_by_key(|(v, share)| v.cost(product, *share));
     *quickest.expect("every family has a kernel for any product").0
 }

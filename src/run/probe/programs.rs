@@ -11,7 +11,7 @@ use crate::tensor::TensorType;
 
 /// The products that are timed; the other programs have names of their own.
 pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Layout::Nt), ("tn", Layout::Tn)];
-/// The one of them that is made by the tallest tiles as well: it gains least by them.
+/// The one of them that is made by the tallest tiles as well.
 pub(super) const TALL: (&str, Layout) = PRODUCTS[1];
 /// What moves bytes.
 pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];

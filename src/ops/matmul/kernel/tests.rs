@@ -58,7 +58,8 @@ fn the_tallest_tiles_are_for_adapters_that_a_probe_found_quick_with_them() {
     assert!(tall && cost < 2 * others.1, "{cost}");
     assert!(of(Some(1.0), large).1 > cost, "its time is told by what was found");
     assert!(!of(Some(0.8), [32, 1024, 256]).0, "half of it would be for nothing");
-    assert!(!of(Some(0.8), [1024, 1024, 16]).0, "little to load and much to store");
+    assert!(!of(Some(0.8), [1024, 1024, 64]).0, "little to load and much to store");
+    assert!(of(Some(0.8), [256, 256, 256]).0 && !of(Some(0.8), [192, 256, 256]).0, "few of them, one too many");
 }
 
 #[test]
