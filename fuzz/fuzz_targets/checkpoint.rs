@@ -51,7 +51,9 @@ fn read(data: &[u8]) -> Result<SealedFile, plimsoll::storage::StorageError> {
 fn seal(data: &[u8]) -> Option<(Vec<u8>, String)> {
     let (length, _) = data.split_first_chunk()?;
     let header = data.get(8..)?.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let at = 8 + header.windows(BEFORE_DIGITS.len()).position(|part| part == BEFORE_DIGITS)? + BEFORE_DIGITS.len();
+    // After an escaped quote it would be the end of another name.
+    let stands = |at: &usize| header[*at..].starts_with(BEFORE_DIGITS) && (*at == 0 || header[at - 1] != b'\\');
+    let at = 8 + (0..header.len()).find(stands)? + BEFORE_DIGITS.len();
     let mut sealed = data.to_vec();
     sealed.get_mut(at..at + DIGITS)?.copy_from_slice(&[b'0'; DIGITS]);
     let digits = format!("{:08x}", crc32(&sealed));

@@ -23,7 +23,8 @@ use crate::tensor::DType;
 
 /// The entry of the metadata that has the checksum.
 const CHECKSUM: &str = "checksum";
-/// What stands before its digits in the header. Within a string, quotes would be escaped.
+/// What stands before its digits in the header. Within a string, quotes would be escaped; only the end of a string can look
+/// like it, after an escaped one.
 const BEFORE_DIGITS: &[u8] = b"\"checksum\":\"";
 /// What stands for the digits while they are worked out.
 const NO_DIGITS: &str = "00000000";
@@ -153,7 +154,8 @@ fn read_bytes(file: &mut impl Read, len: usize, crc: &mut Crc) -> io::Result<Vec
 
 /// The digits of the checksum in a header, as many as there should be.
 fn digits_in(header: &mut [u8]) -> Option<&mut [u8]> {
-    let at = header.windows(BEFORE_DIGITS.len()).position(|part| part == BEFORE_DIGITS)? + BEFORE_DIGITS.len();
+    let stands = |at: usize| header[at..].starts_with(BEFORE_DIGITS) && (at == 0 || header[at - 1] != b'\\');
+    let at = (0..header.len()).find(|&at| stands(at))? + BEFORE_DIGITS.len();
     let end = at + NO_DIGITS.len();
     if header.get(end) == Some(&b'"') { header.get_mut(at..end) } else { None }
 }
@@ -193,7 +195,7 @@ mod tests {
             of("count", DType::U32, &[1], vec![1, 2, 3, 4]),
             of("none", DType::F32, &[0], vec![]),
         ];
-        let metadata = [("about", r#"{"checksum":"ffffffff","n":1}"#), ("step", "7")];
+        let metadata = [("about", r#"{"checksum":"ffffffff","n":1}"#), ("\"checksum", "01234567"), ("step", "7")];
         (tensors, metadata.map(|(key, value)| (key.to_string(), value.to_string())).into())
     }
 
