@@ -154,8 +154,9 @@ fn read_bytes(file: &mut impl Read, len: usize, crc: &mut Crc) -> io::Result<Vec
 
 /// The digits of the checksum in a header, as many as there should be.
 fn digits_in(header: &mut [u8]) -> Option<&mut [u8]> {
-    let stands = |at: usize| header[at..].starts_with(BEFORE_DIGITS) && (at == 0 || header[at - 1] != b'\\');
-    let at = (0..header.len()).find(|&at| stands(at))? + BEFORE_DIGITS.len();
+    let stands = |at: usize, found: &[u8]| found == BEFORE_DIGITS && (at == 0 || header.get(at - 1) != Some(&b'\\'));
+    let places = header.windows(BEFORE_DIGITS.len()).enumerate();
+    let at = places.into_iter().find(|&(at, found)| stands(at, found))?.0 + BEFORE_DIGITS.len();
     let end = at + NO_DIGITS.len();
     if header.get(end) == Some(&b'"') { header.get_mut(at..end) } else { None }
 }
