@@ -20,7 +20,7 @@ use plimsoll::target::DeviceKind;
 use chain::Chain;
 
 /// What is multiplied in training: squares, windows' projections and their gradients, timesteps and theirs.
-const PRODUCTS: [(&str, Layout, [u32; 3]); 15] = [
+const PRODUCTS: [(&str, Layout, [u32; 3]); 18] = [
     ("square 4096", Layout::Nn, [4096, 4096, 4096]),
     ("square 4096", Layout::Nt, [4096, 4096, 4096]),
     ("square 4096", Layout::Tn, [4096, 4096, 4096]),
@@ -36,6 +36,9 @@ const PRODUCTS: [(&str, Layout, [u32; 3]); 15] = [
     ("timestep", Layout::Nt, [32, 2048, 512]),
     ("timestep back", Layout::Nn, [32, 512, 1536]),
     ("one tile", Layout::Nt, [8, 4, 4096]),
+    ("perceptron", Layout::Nt, [128, 512, 784]),
+    ("perceptron back", Layout::Nn, [128, 512, 512]),
+    ("perceptron's weights", Layout::Tn, [512, 784, 128]),
 ];
 
 /// Tiles of a product, at most.
@@ -133,7 +136,7 @@ fn main() {
                     runs *= 2;
                 };
                 println!(
-                    "{name:<20} {layout:?} {extents:?} {kept} {:>9.2} us {:>9.1} GFLOP/s  {kernel:?}",
+                    "{name:<21} {layout:?} {extents:?} {kept} {:>9.2} us {:>9.1} GFLOP/s  {kernel:?}",
                     1e6 * seconds,
                     work / seconds / 1e9,
                 );

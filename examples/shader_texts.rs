@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
 use plimsoll::ops::{Layout, Op};
-use plimsoll::shader::Shader;
+use plimsoll::shader::{Handing, Shader};
 use plimsoll::target::{DeviceKind, Target, Windows};
 
 /// The kinds of device that kernels differ by.
@@ -35,8 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("which folder?")?);
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let mut add = |shader: &Shader| {
-        texts.entry(shader.label()).or_insert_with(|| shader.text());
-        texts.entry(format!("{}_uniforms", shader.label())).or_insert_with(|| shader.text_with_uniforms());
+        for handing in Handing::ALL {
+            let uniforms = if handing.uniforms { "_uniforms" } else { "" };
+            let copied = if handing.copied { "_copied" } else { "" };
+            let name = format!("{}{uniforms}{copied}", shader.label());
+            texts.entry(name).or_insert_with(|| shader.text_for(handing));
+        }
     };
     for target in targets()? {
         for specimen in Op::specimens() {

@@ -1,6 +1,6 @@
-// y[i] = f(x[i])
+// y[i] = f(x[i]), f being number F
 
-struct Params { len: u32, function: u32 }
+struct Params { len: u32 }
 var<immediate> p: Params;
 
 //: include numbers
@@ -15,5 +15,5 @@ fn activation(
 ) {
     let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    put_y(i, activates(p.function, get_x(i)));
+    put_y(i, activates({F}u, get_x(i)));
 }

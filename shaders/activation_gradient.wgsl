@@ -1,6 +1,6 @@
-// dx[i] = dy[i] * f'(x[i]), the slope told from y[i] = f(x[i])
+// dx[i] = dy[i] * f'(x[i]), the slope told from y[i] = f(x[i]), f being number F
 
-struct Params { len: u32, function: u32 }
+struct Params { len: u32 }
 var<immediate> p: Params;
 
 //: include numbers
@@ -16,5 +16,5 @@ fn activation_gradient(
 ) {
     let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    put_dx(i, get_dy(i) * slopes(p.function, get_y(i)));
+    put_dx(i, get_dy(i) * slopes({F}u, get_y(i)));
 }

@@ -14,10 +14,13 @@ fn adagrad(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len || skips() { return; }
+    let factor = norm[1];
+    let of_step = scalars[0];
+    let rate = of_step.x * p.rate_factor;
+    if i >= p.skip + p.len || factor < 0.0 { return; }
     let wi = w[i];
-    let d = clipped(i) + p.weight_decay * wi;
+    let d = clipped(i, factor) + p.weight_decay * wi;
     let sum = squares[i] + d * d;
     squares[i] = sum;
-    w[i] = wi - rate() * d / (sqrt(sum) + p.eps);
+    w[i] = wi - rate * d / (sqrt(sum) + p.eps);
 }

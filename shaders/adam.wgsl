@@ -16,18 +16,18 @@ fn adam(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len || skips() { return; }
-    // One load of all, for on a software adapter each costs as much as that of four parameters.
+    let factor = norm[1];
     let of_step = scalars[0];
-    let lr = of_step.x * p.rate_factor;
+    let rate = of_step.x * p.rate_factor;
+    if i >= p.skip + p.len || factor < 0.0 { return; }
     let beta1 = of_step.w;
     let coupled = select(p.weight_decay, 0.0, p.decoupled != 0u);
     let decay = p.weight_decay - coupled;
     let wi = w[i];
-    let gi = clipped(i) + coupled * wi;
+    let gi = clipped(i, factor) + coupled * wi;
     let mi = beta1 * m[i] + (1.0 - beta1) * gi;
     let vi = p.beta2 * v[i] + (1.0 - p.beta2) * gi * gi;
     m[i] = mi;
     v[i] = vi;
-    w[i] = wi * (1.0 - lr * decay) - lr * of_step.y * mi / (sqrt(vi * of_step.z) + p.eps);
+    w[i] = wi * (1.0 - rate * decay) - rate * of_step.y * mi / (sqrt(vi * of_step.z) + p.eps);
 }

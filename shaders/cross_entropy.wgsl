@@ -3,22 +3,24 @@
 // dlogits[r, c] = scale * ((a + b * sum weights) * softmax(logits[r])[c] - a * (c == targets[r]) - b * weights[c])
 // Both are 0 where targets[r] is no column.
 
-struct Params { rows: u32, cols: u32, gradient: u32, weighted: u32, seeded: u32, smoothing: f32 }
+// W: whether columns have weights.
+struct Params { rows: u32, cols: u32, gradient: u32, seeded: u32, smoothing: f32 }
 var<immediate> p: Params;
 
 //: include numbers
 //: numbers 0 logits H V reads (rows, cols)
 @group(0) @binding(1) var<storage, read_write> targets: array<u32>;    // (rows)
 @group(0) @binding(2) var<storage, read_write> scale: array<f32>;      // (1)
-@group(0) @binding(3) var<storage, read_write> weights: array<f32>;    // (cols) if weighted
+@group(0) @binding(3) var<storage, read_write> weights: array<f32>;    // (cols) if W is 1
 //: numbers 4 dlogits H V writes (rows, cols) if gradient
 @group(0) @binding(5) var<storage, read_write> losses: array<f32>;     // (rows)
 @group(0) @binding(6) var<storage, read_write> seed: array<f32>;       // (1) if seeded, a factor of dlogits
 
-fn weight(c: u32) -> f32 {
-    if p.weighted == 0u { return 1.0; }
-    return weights[c];
-}
+//: if W == 1
+fn weight(c: u32) -> f32 { return weights[c]; }
+//: else
+fn weight(c: u32) -> f32 { return 1.0; }
+//: end
 // As many logits as one access reads: their greatest, their sum, that at index i, the weights of their
 // columns, and a in the column `hit`, 0 elsewhere.
 //: if V == 4
@@ -44,6 +46,9 @@ fn cross_entropy(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let r = (w.y * n.x + w.x) * 64u + lane;
+    // What all read alike is read before anything branches; see `optimizer`.
+    let s = scale[0];
+    let slope = select(s, s * seed[0], p.seeded != 0u);
     if r >= p.rows { return; }
     let first = r * p.cols;
     let hit = targets[r];
@@ -79,11 +84,8 @@ fn cross_entropy(
         loss += b * spread;
         mass += b * weight_sum;
     }
-    let s = scale[0];
     losses[r] = s * loss;
     if p.gradient == 0u { return; }
-    var slope = s;
-    if p.seeded != 0u { slope *= seed[0]; }
     let part = slope * mass / sum;
     for (var c = 0u; c < p.cols; c += {V}u) {
         let share = part * exp(get_logits(first + c) - greatest);

@@ -39,6 +39,9 @@ fn elementwise_loss(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = (w.y * n.x + w.x) * 256u + lane;
+    // What all read alike is read before anything branches; see `optimizer`.
+    let of_all = scale[0];
+    let seeded = select(1.0, seed[0], p.seeded != 0u);
     if i >= p.len { return; }
     let bits = t[i];
     var pair = vec2(0.0);
@@ -51,11 +54,9 @@ fn elementwise_loss(
         } else {
             pair = logistic_cross_entropy(yi, target_number);
         }
-        pair *= scale[0];
+        pair *= of_all;
     }
     losses[i] = pair.x;
     if p.gradient == 0u { return; }
-    var slope = pair.y;
-    if p.seeded != 0u { slope *= seed[0]; }
-    put_dy(i, slope);
+    put_dy(i, pair.y * seeded);
 }

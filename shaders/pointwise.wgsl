@@ -1,6 +1,6 @@
-// y[i] = f(x[i]), where the slope of f is told from x
+// y[i] = f(x[i]), where the slope of f, number F, is told from x
 
-struct Params { len: u32, function: u32, a: f32, b: f32 } // a, b: what the function is given besides
+struct Params { len: u32, a: f32, b: f32 } // a, b: what the function is given besides
 var<immediate> p: Params;
 
 // curves(f, a, b, x) is the function, curve_slopes its derivative.
@@ -18,5 +18,5 @@ fn pointwise(
 ) {
     let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    put_y(i, curves(p.function, p.a, p.b, get_x(i)));
+    put_y(i, curves({F}u, p.a, p.b, get_x(i)));
 }

@@ -1,6 +1,6 @@
-// dx[i] = dy[i] * f'(x[i]), the slope told from x[i]
+// dx[i] = dy[i] * f'(x[i]), the slope of f, number F, told from x[i]
 
-struct Params { len: u32, function: u32, a: f32, b: f32 } // a, b: what the function is given besides
+struct Params { len: u32, a: f32, b: f32 } // a, b: what the function is given besides
 var<immediate> p: Params;
 
 // curves(f, a, b, x) is the function, curve_slopes its derivative.
@@ -19,5 +19,5 @@ fn pointwise_gradient(
 ) {
     let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    put_dx(i, get_dy(i) * curve_slopes(p.function, p.a, p.b, get_x(i)));
+    put_dx(i, get_dy(i) * curve_slopes({F}u, p.a, p.b, get_x(i)));
 }

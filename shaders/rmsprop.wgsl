@@ -18,9 +18,12 @@ fn rmsprop(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len || skips() { return; }
+    let factor = norm[1];
+    let of_step = scalars[0];
+    let rate = of_step.x * p.rate_factor;
+    if i >= p.skip + p.len || factor < 0.0 { return; }
     let wi = w[i];
-    let d = clipped(i) + p.weight_decay * wi;
+    let d = clipped(i, factor) + p.weight_decay * wi;
     let vi = p.alpha * v[i] + (1.0 - p.alpha) * d * d;
     v[i] = vi;
     var variance = vi;
@@ -31,8 +34,8 @@ fn rmsprop(
     }
     var step = d / (sqrt(variance) + p.eps);
     if p.momentum != 0u {
-        step += scalars[0].w * momenta[i];
+        step += of_step.w * momenta[i];
         momenta[i] = step;
     }
-    w[i] = wi - rate() * step;
+    w[i] = wi - rate * step;
 }

@@ -10,7 +10,10 @@ fn sgd(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len || skips() { return; }
+    let factor = norm[1];
+    let of_step = scalars[0];
+    let rate = of_step.x * p.rate_factor;
+    if i >= p.skip + p.len || factor < 0.0 { return; }
     let wi = w[i];
-    w[i] = wi - rate() * (clipped(i) + p.weight_decay * wi);
+    w[i] = wi - rate * (clipped(i, factor) + p.weight_decay * wi);
 }

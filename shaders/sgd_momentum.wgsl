@@ -15,12 +15,15 @@ fn sgd_momentum(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = place(group, n, lane);
-    if i >= p.skip + p.len || skips() { return; }
-    let momentum = scalars[0].w;
+    let factor = norm[1];
+    let of_step = scalars[0];
+    let momentum = of_step.w;
     let first_step = scalars[1].x != 0.0;
+    let rate = of_step.x * p.rate_factor;
+    if i >= p.skip + p.len || factor < 0.0 { return; }
     let wi = w[i];
-    let d = clipped(i) + p.weight_decay * wi;
+    let d = clipped(i, factor) + p.weight_decay * wi;
     let buffer = momentum * momenta[i] + select(1.0 - p.dampening, 1.0, first_step) * d;
     momenta[i] = buffer;
-    w[i] = wi - rate() * select(buffer, d + momentum * buffer, p.nesterov != 0u);
+    w[i] = wi - rate * select(buffer, d + momentum * buffer, p.nesterov != 0u);
 }

@@ -24,6 +24,7 @@ const PRELUDES: &[template::Prelude] = &preludes![
     "factor_b_nn",
     "factor_b_nt",
     "finish",
+    "finish_rows",
     "gates",
     "gru",
     "gru_gradient",
@@ -62,6 +63,26 @@ const PRELUDES: &[template::Prelude] = &preludes![
 const IMMEDIATES: &str = "var<immediate> p: Params;";
 const UNIFORMS: &str = "@group(1) @binding(0) var<uniform> p: Params;";
 
+/// How a device hands a kernel its parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handing {
+    /// In a buffer of uniforms, in a group of its own, where they cannot be immediates.
+    pub uniforms: bool,
+    /// The entry point copies them before all else. Mesa's software adapter reads a parameter once for all threads of a
+    /// subgroup where nothing has branched yet, and anywhere else once for each.
+    pub copied: bool,
+}
+
+impl Handing {
+    /// Every way there is.
+    pub const ALL: [Self; 4] = [
+        Self { uniforms: false, copied: false },
+        Self { uniforms: false, copied: true },
+        Self { uniforms: true, copied: false },
+        Self { uniforms: true, copied: true },
+    ];
+}
+
 /// A compute shader of the `shaders` folder, with the constants its template is written out for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shader {
@@ -79,9 +100,9 @@ impl Shader {
         Self { name, source, constants: Vec::new() }
     }
 
-    /// The same shader written out for these constants.
+    /// The same shader written out for these constants as well.
     pub fn with(mut self, constants: &[(&'static str, u32)]) -> Self {
-        self.constants = constants.to_vec();
+        self.constants.extend(constants);
         self
     }
 
@@ -110,10 +131,17 @@ impl Shader {
         format!("{enabled}{functions}{kernel}")
     }
 
-    /// The same for a device that the kernel's parameters cannot be handed to as immediates: it reads them from a
-    /// buffer of uniforms, in a group of its own.
-    pub fn text_with_uniforms(&self) -> String {
-        self.text().replacen(IMMEDIATES, UNIFORMS, 1)
+    /// The same for a device that hands the kernel its parameters in this way.
+    pub fn text_for(&self, handing: Handing) -> String {
+        let text = self.text();
+        let text = if handing.uniforms { text.replacen(IMMEDIATES, UNIFORMS, 1) } else { text };
+        if !handing.copied {
+            return text;
+        }
+        let text = text.replacen(" p: Params;", " handed: Params;\nvar<private> p: Params;", 1);
+        let entry = text.find(&format!("fn {}(", self.name)).expect("a shader has its entry point");
+        let (before, entry) = text.split_at(entry);
+        format!("{before}{}", entry.replacen(" {\n", " {\n    p = handed;\n", 1))
     }
 
     /// Threads and shared memory of one workgroup, read off the text.

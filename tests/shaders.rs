@@ -8,7 +8,7 @@ use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, Variant, variants};
 use plimsoll::ops::{Binding, Dispatch, Layout, Op, Operand};
-use plimsoll::shader::Shader;
+use plimsoll::shader::{Handing, Shader};
 use plimsoll::target::{Target, Windows};
 
 /// Every target whose kernels might differ: each shipped profile, and graphics cards.
@@ -77,6 +77,15 @@ fn uses(module: &naga::Module, info: &ModuleInfo) -> Vec<(bool, bool)> {
 #[test]
 fn names_bindings_and_params_are_what_the_op_says() {
     let all = dispatches();
+    let mut of_files = BTreeMap::<_, Vec<(bool, bool)>>::new();
+    for (_, dispatches) in by_shader() {
+        let (module, info) = parse(&dispatches[0].shader);
+        let found = uses(&module, &info);
+        let whole = of_files.entry(dispatches[0].shader.name).or_insert_with(|| vec![(false, false); found.len()]);
+        for (whole, (read, written)) in whole.iter_mut().zip(found) {
+            *whole = (whole.0 | read, whole.1 | written);
+        }
+    }
     for (label, dispatches) in by_shader() {
         let shader = &dispatches[0].shader;
         let (module, info) = parse(shader);
@@ -99,24 +108,26 @@ fn names_bindings_and_params_are_what_the_op_says() {
             assert_eq!(params as usize, dispatch.params.len(), "{label}: size of Params");
         }
         let of_file = all.iter().filter(|d| d.shader.name == shader.name);
-        directions_agree(&label, &uses(&module, &info), &of_file.collect::<Vec<_>>());
+        directions_agree(&label, &uses(&module, &info), &of_files[shader.name], &of_file.collect::<Vec<_>>());
     }
 }
 
-/// Which bindings the shader reads and writes, against what the dispatches of its file say
-/// together: a binding behind a flag is used by some of them only.
-fn directions_agree(label: &str, found: &[(bool, bool)], dispatches: &[&Dispatch]) {
+/// Which bindings a shader reads and writes, against what the dispatches of its file say together: a binding behind a
+/// flag is used by some of them only, and one that a text is not written out for by other texts of the file, `in_others`.
+fn directions_agree(label: &str, found: &[(bool, bool)], in_others: &[(bool, bool)], dispatches: &[&Dispatch]) {
     for dispatch in dispatches {
         assert_eq!(found.len(), dispatch.bindings.len(), "{label}: number of bindings");
     }
-    for (i, &(read, written)) in found.iter().enumerate() {
+    for (i, (&(read, written), &other)) in found.iter().zip(in_others).enumerate() {
         let said = |f: &dyn Fn(&Binding) -> bool| dispatches.iter().any(|d| f(&d.bindings[i]));
-        assert_eq!(written, said(&|b| b.writes.is_some()), "{label}: whether binding {i} is written");
+        let writes = said(&|b| b.writes.is_some());
+        assert!(written <= writes, "{label}: binding {i} is written, which no dispatch says");
+        assert_eq!(other.1, writes, "{label}: whether binding {i} is written");
         // What goes through a window in one dispatch reads again what it wrote of the timestep before.
         let of_its_own = label.contains("_window_") && written;
         let told = of_its_own || said(&|b| b.reads.is_some());
         assert!(!read || told, "{label}: binding {i} is read, which no dispatch says");
-        assert!(read || written, "{label}: binding {i} is not used");
+        assert!(other.0 || other.1, "{label}: binding {i} is not used");
     }
 }
 
@@ -141,28 +152,36 @@ fn every_shader_validates_and_translates_for_every_backend() {
 }
 
 #[test]
-fn a_device_without_immediates_gets_the_same_kernels_with_their_parameters_in_a_buffer() {
+fn kernels_are_the_same_whichever_way_a_device_hands_them_their_parameters() {
     let mut seen = 0;
     for (label, dispatches) in by_shader() {
         let shader = &dispatches[0].shader;
-        let text = shader.text_with_uniforms();
-        assert!(!text.contains("immediate"), "{label}");
-        let (module, info) = parsed(shader, text);
-        let mut layouter = naga::proc::Layouter::default();
-        layouter.update(module.to_ctx()).unwrap();
-        let uniforms = module.global_variables.iter().filter(|(_, global)| global.space == naga::AddressSpace::Uniform);
-        let uniforms: Vec<_> =
-            uniforms.map(|(_, global)| (global.binding.unwrap(), layouter[global.ty].size)).collect();
-        let [(binding, size)] = uniforms[..] else { panic!("{label}: {uniforms:?}") };
-        assert_eq!((binding.group, binding.binding), (1, 0), "{label}: beside what the dispatch binds");
-        for dispatch in &dispatches {
-            assert_eq!(size as usize, dispatch.params.len(), "{label}: as long as what the host writes");
+        let plain = members(&parse(shader).0);
+        for handing in Handing::ALL.into_iter().filter(|handing| *handing != Handing::default()) {
+            let label = format!("{label}, {handing:?}");
+            let text = shader.text_for(handing);
+            let (module, info) = parsed(shader, text);
+            let mut layouter = naga::proc::Layouter::default();
+            layouter.update(module.to_ctx()).unwrap();
+            let of = |space| module.global_variables.iter().map(|(_, g)| g).filter(move |g| g.space == space);
+            let space = if handing.uniforms { naga::AddressSpace::Uniform } else { naga::AddressSpace::Immediate };
+            let handed: Vec<_> = of(space).map(|g| (g.binding, layouter[g.ty].size)).collect();
+            let [(binding, size)] = handed[..] else { panic!("{label}: {handed:?}") };
+            let binding = binding.map(|binding| (binding.group, binding.binding));
+            assert_eq!(binding, handing.uniforms.then_some((1, 0)), "{label}: beside what the dispatch binds");
+            let other = if handing.uniforms { naga::AddressSpace::Immediate } else { naga::AddressSpace::Uniform };
+            assert_eq!(of(other).count(), 0, "{label}");
+            for dispatch in &dispatches {
+                assert_eq!(size as usize, dispatch.params.len(), "{label}: as long as what the host writes");
+            }
+            // Each member where the host writes it, as where it is an immediate.
+            assert_eq!(members(&module), plain, "{label}");
+            let copies = of(naga::AddressSpace::Private).filter(|g| g.name.as_deref() == Some("p")).count();
+            assert_eq!(copies, usize::from(handing.copied), "{label}: what is read by the name of parameters");
+            to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}"));
+            to_metal(&module, &info).unwrap_or_else(|e| panic!("{label}: MSL: {e}"));
+            to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
         }
-        // Each member where the host writes it, as where it is an immediate.
-        assert_eq!(members(&module), members(&parse(shader).0), "{label}");
-        to_spirv(&module, &info).unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}"));
-        to_metal(&module, &info).unwrap_or_else(|e| panic!("{label}: MSL: {e}"));
-        to_hlsl(&module, &info).unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
         seen += 1;
     }
     assert!(seen > 100, "{seen} texts");

@@ -1,4 +1,4 @@
-// The cell of one timestep t of Elman's recurrence: y = f(xp + sum), the sum begun with the bias. A row at
+// The cell of one timestep t of Elman's recurrence: y = f(xp + sum), f being number F, the sum begun with the bias. A row at
 // or past its end is held: y is what it was before.
 //
 // m: B, n and k: H, stride: from one row of `a` to the next; since and steps: which of the window's `time` timesteps, in
@@ -15,13 +15,11 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-const BIAS = 1u;     // there is a bias
-const LENGTHS = 2u;  // there are lengths
-const FUNCTION = 8u; // f is the number from this bit on
+const BIAS = 1u; // there is a bias
 
 //: numbers 2 bias 0 V reads (H)
 //: numbers 3 y H V updates (B, H), over xp
-@group(0) @binding(4) var<storage, read_write> lengths: array<u32>; // (B)
+@group(0) @binding(4) var<storage, read_write> lengths: array<u32>; // (B) if LEN is 1
 
 fn first(col: u32) -> Num {
     if (p.flags & BIAS) != 0u { return get_bias(p.bias + col); }
@@ -30,11 +28,11 @@ fn first(col: u32) -> Num {
 
 fn keep(row: u32, col: u32, sum: Num) {
     let i = of_now(p.y, p.n) + row * p.n + col;
-    if (p.flags & LENGTHS) != 0u && moment() >= lengths[p.lengths + row] {
-        put_y(i, held(row, col));
-    } else {
-        put_y(i, activates(p.flags >> FUNCTION, get_y(i) + sum));
-    }
+    var y = activates({F}u, get_y(i) + sum);
+//: if LEN == 1
+    if moment() >= lengths[p.lengths + row] { y = held(row, col); }
+//: end
+    put_y(i, y);
 //: if W == 1
     keep_h(row, col, get_y(i));
 //: end

@@ -1,7 +1,7 @@
 // The gradient of one timestep of Elman's recurrence, given the product of dp of the step after and the
-// weight: dh = sum + dy + carried dh, dp = dh f'(y). Of a held row dh is carried on and dp is 0.
+// weight: dh = sum + dy + carried dh, dp = dh f'(y), f being number F. Of a held row dh is carried on and dp is 0.
 //
-// In a window (W is 1) there need not be lengths; then what comes in from behind it, if anything, is in what is carried.
+// In a window (W is 1) there need not be lengths (LEN is 0); then what comes in from behind it, if anything, is in what is carried.
 //
 // m: B, n: H, k: H, or 0 where nothing comes after; since and steps: which of the window's `time` timesteps, in the order
 // in which they are made; all after them: where each operand begins in what is bound, in elements.
@@ -21,14 +21,12 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-const LENGTHS = 2u;  // there are lengths
-const BEHIND = 8u;   // there is a gradient of the state behind the window
-const FUNCTION = 8u; // f is the number from this bit on
+const BEHIND = 8u; // there is a gradient of the state behind the window
 
 //: numbers 2-2*W y H V reads (B, H)
 //: numbers 3-W dp H V updates (B, H), over dy
 //: numbers 4-W carry 0 V updates (B, H) dh
-@group(0) @binding({5 - W}) var<storage, read_write> lengths: array<u32>; // (B)
+@group(0) @binding({5 - W}) var<storage, read_write> lengths: array<u32>; // (B) if LEN is 1
 //: if W == 1
 fn made(at: u32) -> Num { return get_dp(p.dp + behind * p.m * p.n + at); }
 //: end
@@ -38,17 +36,15 @@ fn first(col: u32) -> Num { return Num(0.0); }
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
     let i = of_now(p.dp, p.n) + at;
-    let slope = slopes(p.flags >> FUNCTION, get_y(of_now(p.y, p.n) + at));
+    let slope = slopes({F}u, get_y(of_now(p.y, p.n) + at));
     let carried = p.carry + at;
-//: if W == 1
-    if (p.flags & LENGTHS) == 0u {
-        if begins && (p.flags & BEHIND) != 0u { put_dp(i, get_dp(i) + get_carry(carried)); }
-        put_dp(i, (sum + get_dp(i)) * slope);
-        return;
-    }
-//: end
+//: if LEN == 1
     let dh = sum + get_dp(i) + get_carry(carried);
     let held = moment() >= lengths[p.lengths + row];
     put_dp(i, select(dh * slope, Num(0.0), held));
     put_carry(carried, select(Num(0.0), dh, held));
+//: else
+    if begins && (p.flags & BEHIND) != 0u { put_dp(i, get_dp(i) + get_carry(carried)); }
+    put_dp(i, (sum + get_dp(i)) * slope);
+//: end
 }

@@ -18,14 +18,13 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-const BIAS = 1u;    // there is a bias
-const LENGTHS = 2u; // there are lengths
+const BIAS = 1u; // there is a bias
 
 //: numbers 2 bias 0 1 reads (3 H)
 //: numbers 3 gates H 1 updates (B, 3 H) r|z|n, over xp
 //: numbers 4 q H 1 writes (B, H)
 //: numbers 5 y H 1 writes (B, H)
-@group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B)
+@group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B) if LEN is 1
 
 // What the sums of a unit's gates start from.
 fn biases(unit: u32) -> vec4<f32> {
@@ -41,7 +40,12 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     var g = vec3<f32>(0.0, 1.0, 0.0);
     var linear = 0.0;
     var h_now = before;
-    if (p.flags & LENGTHS) == 0u || moment() < lengths[p.lengths + row] {
+//: if LEN == 1
+    let held = moment() >= lengths[p.lengths + row];
+//: else
+    let held = false;
+//: end
+    if !held {
         let xp = vec3<f32>(get_gates(gate), get_gates(gate + p.n), get_gates(gate + 2u * p.n));
         linear = sum.z;
         let r = logistic(xp.x + sum.x);

@@ -18,15 +18,14 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-const BIAS = 1u;    // there is a bias
-const LENGTHS = 2u; // there are lengths
+const BIAS = 1u; // there is a bias
 
 //: numbers 2 bias 0 1 reads (4 H)
 //: numbers 3 gates H 1 updates (B, 4 H) i|f|g|o, over xp
 //: numbers 4 c_before H 1 reads (B, H)
 //: numbers 5 c H 1 writes (B, H)
 //: numbers 6 y H 1 writes (B, H)
-@group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B)
+@group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B) if LEN is 1
 
 // What the sums of a unit's gates start from.
 fn biases(unit: u32) -> vec4<f32> {
@@ -42,7 +41,12 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     var g = vec4<f32>(0.0, 1.0, 0.0, 0.0);
     var c_now = before;
     var h_now = 0.0;
-    if (p.flags & LENGTHS) != 0u && moment() >= lengths[p.lengths + row] {
+//: if LEN == 1
+    let held = moment() >= lengths[p.lengths + row];
+//: else
+    let held = false;
+//: end
+    if held {
         h_now = h_before(row, unit);
     } else {
         let xp = vec4<f32>(

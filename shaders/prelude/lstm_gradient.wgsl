@@ -27,8 +27,6 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-const LENGTHS = 2u; // there are lengths
-
 //: numbers 2 dy H V reads (B, H)
 //: numbers 3 gates H V updates (B, 4 H) i|f|g|o, then their gradients
 //: if W == 1
@@ -39,7 +37,7 @@ const LENGTHS = 2u; // there are lengths
 //: numbers 4 c H V reads (B, H), of the timestep before
 //: end
 //: numbers 5 carry 0 V updates (2, B, H) dh, dc
-@group(0) @binding(6) var<storage, read_write> lengths: array<u32>;   // (B)
+@group(0) @binding(6) var<storage, read_write> lengths: array<u32>;   // (B) if LEN is 1
 
 fn first(col: u32) -> Num { return Num(0.0); }
 
@@ -49,7 +47,8 @@ fn keep(row: u32, col: u32, sum: Num) {
     let of_h = p.carry + at;
     let of_c = of_h + p.m * p.n;
     let dh = sum + get_dy(of_these(p.dy, p.n) + at) + get_carry(of_h);
-    if (p.flags & LENGTHS) != 0u && moment() >= lengths[p.lengths + row] {
+//: if LEN == 1
+    if moment() >= lengths[p.lengths + row] {
         put_carry(of_h, dh);
         put_gates(gate, Num(0.0));
         put_gates(gate + p.n, Num(0.0));
@@ -57,6 +56,7 @@ fn keep(row: u32, col: u32, sum: Num) {
         put_gates(gate + 3u * p.n, Num(0.0));
         return;
     }
+//: end
     let i = get_gates(gate);
     let f = get_gates(gate + p.n);
     let g = get_gates(gate + 2u * p.n);

@@ -5,6 +5,8 @@
 //   clip_value: f32                0 for none
 var<immediate> p: Params;
 
+// What all threads read alike they read before anything branches: a software adapter then reads it once, and behind a
+// branch once for each. Where the factor of the gradients is below 0, they are not finite and nothing is to change.
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>;       // (skip + len)
 @group(0) @binding(1) var<storage, read_write> g: array<vec4<f32>>;       // (skip + len)
 @group(0) @binding(2) var<storage, read_write> scalars: array<vec4<f32>>; // lr, c1, c2, momentum or beta1; first step, 0, 0, 0
@@ -15,15 +17,10 @@ fn place(group: vec3<u32>, n: vec3<u32>, lane: u32) -> u32 {
     return p.skip + (group.y * n.x + group.x) * 256u + lane;
 }
 
-// Whether nothing is to change, because the gradients are not finite.
-fn skips() -> bool { return norm[1] < 0.0; }
-
-fn rate() -> f32 { return scalars[0].x * p.rate_factor; }
-
 // The gradient, clipped by the norm of all and then by value. A NaN stays one, so that it is seen;
 // told by its bits, since a compiler may take it that no number is NaN.
-fn clipped(i: u32) -> vec4<f32> {
-    let x = g[i] * norm[1];
+fn clipped(i: u32, factor: f32) -> vec4<f32> {
+    let x = g[i] * factor;
     if p.clip_value == 0.0 { return x; }
     let nan = (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
     return select(clamp(x, vec4(-p.clip_value), vec4(p.clip_value)), x, nan);

@@ -32,23 +32,4 @@
 //: end
 //: end
     }
-    // The row to finish is always the first and the others move up: written out row by row, this
-    // would take a driver longer to compile than all the rest. Four rows move by ones before all
-    // move by four, which moves less.
-    let end = min(top + {TM}u, p.m);
-    for (var row = top; row < end;) {
-        let stop = min(row + 4u, end);
-        for (; row < stop; row++) {
-//: for j in 0..Q
-            finish(row, left + {4 * L * j}u, c0_{j});
-//: for i in 1..4
-            c{i - 1}_{j} = c{i}_{j};
-//: end
-//: end
-        }
-//: for j in 0..Q
-//: for i in 4..TM
-        c{i - 4}_{j} = c{i}_{j};
-//: end
-//: end
-    }
+//: include finish_rows

@@ -8,6 +8,8 @@ use std::time::Instant;
 use super::trust;
 use crate::plan::Plan;
 use crate::schedule::Step;
+use crate::shader::Handing;
+use crate::target::DeviceKind;
 
 /// The pipelines of one plan.
 pub(super) struct Pipelines {
@@ -36,10 +38,11 @@ impl Pipelines {
             });
             of_step.push(index);
         }
+        let copied = plan.target.device_kind == DeviceKind::Cpu;
         let started = Instant::now();
         let compiled = in_parallel(&distinct, |step| {
             let of_params = uniforms.as_ref().filter(|_| plan.target.wants_uniforms(step.dispatch.params.len()));
-            compile(device, &layouts[&step.accesses.len()], of_params, step)
+            compile(device, &layouts[&step.accesses.len()], of_params, copied, step)
         });
         tracing::info!(kernels = compiled.len(), seconds = started.elapsed().as_secs_f64(), "compiled");
         Self { compiled, layouts, uniforms, of_step }
@@ -97,18 +100,18 @@ fn uniforms_layout(device: &wgpu::Device, stride: u64) -> wgpu::BindGroupLayout 
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] })
 }
 
-/// Compiles what `step` runs; it has its parameters by the layout `uniforms`, or carries them.
+/// Compiles what `step` runs; it has its parameters by the layout `uniforms`, or carries them, and has them `copied`.
 fn compile(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,
     uniforms: Option<&wgpu::BindGroupLayout>,
+    copied: bool,
     step: &Step,
 ) -> wgpu::ComputePipeline {
     let shader = &step.dispatch.shader;
     let label = shader.label();
     let started = Instant::now();
-    let text = if uniforms.is_some() { shader.text_with_uniforms() } else { shader.text() };
-    let module = trust::module(device, &label, text);
+    let module = trust::module(device, &label, shader.text_for(Handing { uniforms: uniforms.is_some(), copied }));
     let groups: Vec<_> = [layout].into_iter().chain(uniforms).map(Some).collect();
     let carried = if uniforms.is_some() { 0 } else { step.dispatch.params.len() as u64 };
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

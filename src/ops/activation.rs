@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
+use crate::shader::Shader;
 use crate::tensor::TensorType;
 
 /// A function of one number whose slope can be told from its result.
@@ -64,12 +65,15 @@ pub struct ActivationGradient {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     len: u32,
-    function: u32,
 }
 
-fn params(of: &TensorType, function: Function) -> Vec<u8> {
-    let len = clamp(of.len());
-    bytes_of(&Params { len, function: function as u32 }).to_vec()
+fn params(of: &TensorType) -> Vec<u8> {
+    bytes_of(&Params { len: clamp(of.len()) }).to_vec()
+}
+
+/// A kernel for this function alone: one for all would work all of them out on a software adapter.
+fn of(shader: Shader, function: Function) -> Shader {
+    shader.with(&[("F", function as u32)])
 }
 
 impl Rule for Activation {
@@ -87,7 +91,7 @@ impl Rule for Activation {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![at.flat(shader!("activation"), params(&at.outputs[0], self.function), vec![at.read(0), at.write(0)])]
+        vec![at.flat(of(shader!("activation"), self.function), params(&at.outputs[0]), vec![at.read(0), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -136,11 +140,8 @@ impl Rule for ActivationGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![at.flat(
-            shader!("activation_gradient"),
-            params(&at.outputs[0], self.function),
-            vec![at.read(0), at.read(1), at.write(0)],
-        )]
+        let shader = of(shader!("activation_gradient"), self.function);
+        vec![at.flat(shader, params(&at.outputs[0]), vec![at.read(0), at.read(1), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

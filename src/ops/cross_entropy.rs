@@ -52,7 +52,6 @@ struct Params {
     rows: u32,
     cols: u32,
     gradient: u32,
-    weighted: u32,
     seeded: u32,
     smoothing: f32,
 }
@@ -125,7 +124,6 @@ impl Rule for CrossEntropy {
             rows: clamp(rows),
             cols: clamp(cols),
             gradient: gradient.into(),
-            weighted: self.weighted.into(),
             seeded: self.seeded.into(),
             smoothing: self.label_smoothing,
         };
@@ -133,8 +131,11 @@ impl Rule for CrossEntropy {
         let seed = at.read(if self.seeded { self.seed() } else { 2 });
         let dlogits = if gradient { at.write(1) } else { at.read(0) };
         let by_row = Dispatch {
-            shader: shader!("cross_entropy")
-                .with(&[("H", at.storage(Operand::Input(0))), ("V", Lowering::width(cols))]),
+            shader: shader!("cross_entropy").with(&[
+                ("H", at.storage(Operand::Input(0))),
+                ("V", Lowering::width(cols)),
+                ("W", self.weighted.into()),
+            ]),
             params: bytes_of(&params).to_vec(),
             groups: at.cover(rows, 64),
             bindings: vec![at.read(0), at.read(1), at.read(2), weights, dlogits, at.write(2), seed],

@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
+use crate::shader::Shader;
 use crate::tensor::TensorType;
 
 /// A function of one number whose slope cannot be told from its result.
@@ -69,7 +70,9 @@ impl Curve {
         }
     }
 
-    fn params(self, of: &TensorType) -> Vec<u8> {
+    /// A kernel for this function alone, as one for all would work all of them out on a software adapter; and what it
+    /// is told.
+    fn kernel(self, shader: Shader, of: &TensorType) -> (Shader, Vec<u8>) {
         let (function, a, b) = match self {
             Curve::Gelu => (0, 0.0, 0.0),
             Curve::GeluTanh => (1, 0.0, 0.0),
@@ -77,7 +80,7 @@ impl Curve {
             Curve::Softplus { beta, threshold } => (3, beta, threshold),
             Curve::LeakyRelu { negative_slope } => (4, negative_slope, 0.0),
         };
-        bytes_of(&Params { len: clamp(of.len()), function, a, b }).to_vec()
+        (shader.with(&[("F", function)]), bytes_of(&Params { len: clamp(of.len()), a, b }).to_vec())
     }
 
     /// Each kind once, softplus and the leaky rectifier with other numbers than PyTorch's own.
@@ -128,7 +131,6 @@ pub struct PointwiseGradient {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     len: u32,
-    function: u32,
     a: f32,
     b: f32,
 }
@@ -149,7 +151,8 @@ impl Rule for Pointwise {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![at.flat(shader!("pointwise"), self.function.params(&at.outputs[0]), vec![at.read(0), at.write(0)])]
+        let (shader, params) = self.function.kernel(shader!("pointwise"), &at.outputs[0]);
+        vec![at.flat(shader, params, vec![at.read(0), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {
@@ -200,11 +203,8 @@ impl Rule for PointwiseGradient {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        vec![at.flat(
-            shader!("pointwise_gradient"),
-            self.function.params(&at.outputs[0]),
-            vec![at.read(0), at.read(1), at.write(0)],
-        )]
+        let (shader, params) = self.function.kernel(shader!("pointwise_gradient"), &at.outputs[0]);
+        vec![at.flat(shader, params, vec![at.read(0), at.read(1), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

@@ -105,6 +105,9 @@ pub enum Width {
 /// Rows and quads of the subgroup tiles that are worth their compilation.
 const SUBGROUP_TILES: [[u32; 2]; 7] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1], [64, 2]];
 
+/// Rows of a subgroup tile that move up at once, as others are finished.
+const MOVED_ROWS: u32 = 16;
+
 /// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
 const LEAST_TALL: u32 = 128;
 /// So many of it, at least, for each workgroup that is at work at once: of few, one too many has the others wait.
@@ -149,7 +152,9 @@ impl Variant {
     /// The constants that every text of this kernel's family is written out for.
     pub(crate) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
         let mut constants = match self {
-            Variant::Subgroup { lanes, rows, quads, .. } => vec![("L", lanes), ("TM", rows), ("Q", quads)],
+            Variant::Subgroup { lanes, rows, quads, .. } => {
+                vec![("L", lanes), ("TM", rows), ("Q", quads), ("M", rows.min(MOVED_ROWS))]
+            }
             Variant::Tiled { tiling, .. } => tiling.constants(layout),
             Variant::Cooperative { matrices, .. } => matrices.constants(layout),
             Variant::Direct { height, quads, .. } => vec![("Y", height), ("Q", quads)],
@@ -176,9 +181,8 @@ impl Variant {
             (Variant::Direct { .. }, Nt) => shader!("matmul_direct_nt"),
             (Variant::Direct { .. }, Tn) => shader!("matmul_direct_tn"),
         };
-        let always = !matches!(self, Variant::Subgroup { .. });
         let mut constants = self.constants(product.layout);
-        constants.push(("F", u32::from(always || product.epilogue.has_function())));
+        constants.extend(product.epilogue.constants(matches!(self, Variant::Subgroup { .. })));
         constants.extend([("HA", a), ("HB", b), ("HE", extra), ("HC", c)]);
         shader.with(&constants)
     }

@@ -133,7 +133,7 @@ impl Cell {
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
-        let (shader, groups) = self.kernel(variant, &product, self.constants(at));
+        let (shader, groups) = self.kernel(variant, &product, self.constants(at, step.flags));
         Dispatch {
             shader,
             params: cast_slice(&params).to_vec(),
@@ -171,11 +171,13 @@ impl Cell {
         product.with_stride(step.stride)
     }
 
-    /// The constants of any kernel: how numbers are stored, and gates.
-    pub(super) fn constants(&self, at: &Lowering) -> Vec<(&'static str, u32)> {
+    /// The constants of any kernel: how numbers are stored, gates, and what of `flags` a software adapter would go through
+    /// otherwise, branch or not.
+    pub(super) fn constants(&self, at: &Lowering, flags: u32) -> Vec<(&'static str, u32)> {
         // What is kept for each timestep is stored alike; the second factor is the weight.
         let [kept, weight] = [Operand::Output(0), self.weight].map(|operand| at.storage(operand));
         let mut constants = vec![("H", kept), ("HA", kept), ("HB", weight)];
+        constants.extend([("LEN", u32::from(flags & LENGTHS != 0)), ("F", flags >> FUNCTION)]);
         if self.gates > 0 {
             constants.push(("G", self.gates));
         }
@@ -199,7 +201,7 @@ pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Var
     let word = |at: usize| pod_read_unaligned::<u32>(&dispatch.params[4 * at..4 * at + 4]);
     let step = Step { batch: word(0), hidden: word(1), depth: word(2), stride: word(3), flags: word(4), t: word(5) };
     let product = cell.product(step);
-    let names = ["H", "HA", "HB", "G"].into_iter();
+    let names = ["H", "HA", "HB", "LEN", "F", "G"].into_iter();
     let stored: Vec<_> = names.filter_map(|name| Some((name, shader.constant(name)?))).collect();
     let wide = shader.constant("V") == Some(Width::Four as u32);
     let fitting = kernels(target).into_iter().filter(|kernel| wide || kernel.width() == Width::One);

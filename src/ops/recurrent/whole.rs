@@ -128,7 +128,7 @@ impl Cell {
                 (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32)])
             }
         };
-        constants.extend(self.constants(at));
+        constants.extend(self.constants(at, flags));
         constants.push(("W", 1));
         if self.keeps_state() {
             // Columns that a unit takes, and the rows and units that the state is kept of.

@@ -79,8 +79,12 @@ impl Epilogue {
         u32::from(self.accumulate) | extra | (self.function as u32) << 8
     }
 
-    /// Whether the sums themselves go through a function.
-    pub(super) fn has_function(self) -> bool {
-        self.function != Function::Identity && self.extra != Extra::Slope
+    /// What texts are written out for: for this epilogue `alone`, or for any, of which each dispatch says which.
+    pub(super) fn constants(self, alone: bool) -> Vec<(&'static str, u32)> {
+        if !alone {
+            return vec![("E", 1)];
+        }
+        let slope = self.extra == Extra::Slope;
+        vec![("E", 0), ("A", u32::from(self.accumulate)), ("S", u32::from(slope)), ("F", self.function as u32)]
     }
 }

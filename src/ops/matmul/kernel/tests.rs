@@ -169,9 +169,11 @@ fn flags_are_what_the_texts_say() {
 #[test]
 fn every_text_is_valid() {
     let tanh = Epilogue { function: Function::Tanh, ..Epilogue::default() };
+    let adding = Epilogue { accumulate: true, ..tanh };
+    let with_slopes = Epilogue { extra: Extra::Slope, ..adding };
     for variant in all() {
         for layout in LAYOUTS {
-            for epilogue in [Epilogue::default(), tanh] {
+            for epilogue in [Epilogue::default(), tanh, adding, with_slopes] {
                 for storage in 0..=2 {
                     let product = Product { epilogue, ..product(layout, [4, 4, 4]) };
                     if storage == 0 && matches!(variant, Variant::Cooperative { .. }) {

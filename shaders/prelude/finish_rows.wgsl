@@ -1,0 +1,28 @@
+    // The row to finish is always the first and the others move up: written out row by row, this
+    // would take a driver longer to compile than all the rest. Rows move by ones among four, fours among M and
+    // only M at a time among all, which moves least.
+    let end = min(top + {TM}u, p.m);
+    for (var row = top; row < end;) {
+        let last = min(row + {M}u, end);
+        for (; row < last;) {
+            let stop = min(row + 4u, last);
+            for (; row < stop; row++) {
+//: for j in 0..Q
+                finish(row, left + {4 * L * j}u, c0_{j});
+//: for i in 1..4
+                c{i - 1}_{j} = c{i}_{j};
+//: end
+//: end
+            }
+//: for j in 0..Q
+//: for i in 4..M
+            c{i - 4}_{j} = c{i}_{j};
+//: end
+//: end
+        }
+//: for j in 0..Q
+//: for i in M..TM
+        c{i - M}_{j} = c{i}_{j};
+//: end
+//: end
+    }
