@@ -7,8 +7,14 @@
         for (; row < last;) {
             let stop = min(row + 4u, last);
             for (; row < stop; row++) {
+//: if Q / 3 == 1
+                finish_units(row, left, c0_0, c0_1, c0_2, c0_{Q - 1});
+//: else
 //: for j in 0..Q
                 finish(row, left + {4 * L * j}u, c0_{j});
+//: end
+//: end
+//: for j in 0..Q
 //: for i in 1..4
                 c{i - 1}_{j} = c{i}_{j};
 //: end

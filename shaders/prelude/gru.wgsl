@@ -20,25 +20,21 @@ var<immediate> p: Params;
 
 const BIAS = 1u; // there is a bias
 
-//: numbers 2 bias 0 1 reads (3 H)
-//: numbers 3 gates H 1 updates (B, 3 H) r|z|n, over xp
-//: numbers 4 q H 1 writes (B, H)
-//: numbers 5 y H 1 writes (B, H)
+//: numbers 2 bias 0 U reads (3 H)
+//: numbers 3 gates H U updates (B, 3 H) r|z|n, over xp
+//: numbers 4 q H U writes (B, H)
+//: numbers 5 y H U writes (B, H)
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B) if LEN is 1
 
-// What the sums of a unit's gates start from.
-fn biases(unit: u32) -> vec4<f32> {
-    if (p.flags & BIAS) == 0u { return vec4<f32>(0.0); }
-    let u = p.bias + unit;
-    return vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), 0.0);
-}
-
-fn cell(row: u32, unit: u32, sum: vec4<f32>) {
+// Finishes units from `unit` on, given the sums of r, z and n, and a fourth that is nothing.
+fn cell(row: u32, unit: u32, sum_r: Units, sum_z: Units, sum_n: Units, none: Units) {
     let at = row * p.n + unit;
     let gate = of_now(p.gates, 3u * p.n) + row * 3u * p.n + unit;
     let before = h_before(row, unit);
-    var g = vec3<f32>(0.0, 1.0, 0.0);
-    var linear = 0.0;
+    var r = Units(0.0);
+    var z = Units(1.0);
+    var n = Units(0.0);
+    var linear = Units(0.0);
     var h_now = before;
 //: if LEN == 1
     let held = moment() >= lengths[p.lengths + row];
@@ -46,15 +42,15 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     let held = false;
 //: end
     if !held {
-        let xp = vec3<f32>(get_gates(gate), get_gates(gate + p.n), get_gates(gate + 2u * p.n));
-        linear = sum.z;
-        let r = logistic(xp.x + sum.x);
-        g = vec3<f32>(r, logistic(xp.y + sum.y), tangent(fma(r, linear, xp.z)));
-        h_now = fma(g.y, before - g.z, g.z);
+        linear = sum_n;
+        r = logistics(get_gates(gate) + sum_r);
+        z = logistics(get_gates(gate + p.n) + sum_z);
+        n = hyperbolic(fma(r, linear, get_gates(gate + 2u * p.n)));
+        h_now = fma(z, before - n, n);
     }
-    put_gates(gate, g.x);
-    put_gates(gate + p.n, g.y);
-    put_gates(gate + 2u * p.n, g.z);
+    put_gates(gate, r);
+    put_gates(gate + p.n, z);
+    put_gates(gate + 2u * p.n, n);
     put_q(of_now(p.q, p.n) + at, linear);
     let i = of_now(p.y, p.n) + at;
     put_y(i, h_now);

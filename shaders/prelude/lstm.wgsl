@@ -20,27 +20,24 @@ var<immediate> p: Params;
 
 const BIAS = 1u; // there is a bias
 
-//: numbers 2 bias 0 1 reads (4 H)
-//: numbers 3 gates H 1 updates (B, 4 H) i|f|g|o, over xp
-//: numbers 4 c_before H 1 reads (B, H)
-//: numbers 5 c H 1 writes (B, H)
-//: numbers 6 y H 1 writes (B, H)
+//: numbers 2 bias 0 U reads (4 H)
+//: numbers 3 gates H U updates (B, 4 H) i|f|g|o, over xp
+//: numbers 4 c_before H U reads (B, H)
+//: numbers 5 c H U writes (B, H)
+//: numbers 6 y H U writes (B, H)
 @group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B) if LEN is 1
 
-// What the sums of a unit's gates start from.
-fn biases(unit: u32) -> vec4<f32> {
-    if (p.flags & BIAS) == 0u { return vec4<f32>(0.0); }
-    let u = p.bias + unit;
-    return vec4<f32>(get_bias(u), get_bias(u + p.n), get_bias(u + 2u * p.n), get_bias(u + 3u * p.n));
-}
-
-fn cell(row: u32, unit: u32, sum: vec4<f32>) {
+// Finishes units from `unit` on, given the sums of i, f, g and o.
+fn cell(row: u32, unit: u32, sum_i: Units, sum_f: Units, sum_g: Units, sum_o: Units) {
     let at = row * p.n + unit;
     let gate = of_now(p.gates, 4u * p.n) + row * 4u * p.n + unit;
     let before = c_before_at(at);
-    var g = vec4<f32>(0.0, 1.0, 0.0, 0.0);
+    var i = Units(0.0);
+    var f = Units(1.0);
+    var g = Units(0.0);
+    var o = Units(0.0);
     var c_now = before;
-    var h_now = 0.0;
+    var h_now = Units(0.0);
 //: if LEN == 1
     let held = moment() >= lengths[p.lengths + row];
 //: else
@@ -49,33 +46,29 @@ fn cell(row: u32, unit: u32, sum: vec4<f32>) {
     if held {
         h_now = h_before(row, unit);
     } else {
-        let xp = vec4<f32>(
-            get_gates(gate),
-            get_gates(gate + p.n),
-            get_gates(gate + 2u * p.n),
-            get_gates(gate + 3u * p.n),
-        );
-        let v = xp + sum;
-        g = vec4<f32>(logistic(v.x), logistic(v.y), tangent(v.z), logistic(v.w));
-        c_now = fma(g.y, before, g.x * g.z);
-        h_now = g.w * tangent(c_now);
+        i = logistics(get_gates(gate) + sum_i);
+        f = logistics(get_gates(gate + p.n) + sum_f);
+        g = hyperbolic(get_gates(gate + 2u * p.n) + sum_g);
+        o = logistics(get_gates(gate + 3u * p.n) + sum_o);
+        c_now = fma(f, before, i * g);
+        h_now = o * hyperbolic(c_now);
     }
-    put_gates(gate, g.x);
-    put_gates(gate + p.n, g.y);
-    put_gates(gate + 2u * p.n, g.z);
-    put_gates(gate + 3u * p.n, g.w);
+    put_gates(gate, i);
+    put_gates(gate + p.n, f);
+    put_gates(gate + 2u * p.n, g);
+    put_gates(gate + 3u * p.n, o);
     put_c(of_now(p.c, p.n) + at, c_now);
-    let i = of_now(p.y, p.n) + at;
-    put_y(i, h_now);
+    let to = of_now(p.y, p.n) + at;
+    put_y(to, h_now);
 //: if W == 1
-    h_after(row, unit, get_y(i));
+    h_after(row, unit, get_y(to));
 //: end
 }
 //: if W == 1
-fn c_before_at(at: u32) -> f32 {
+fn c_before_at(at: u32) -> Units {
     if begins { return get_c_before(p.before + at); }
     return get_c(p.c + behind * p.m * p.n + at);
 }
 //: else
-fn c_before_at(at: u32) -> f32 { return get_c_before(p.before + at); }
+fn c_before_at(at: u32) -> Units { return get_c_before(p.before + at); }
 //: end

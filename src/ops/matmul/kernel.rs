@@ -17,41 +17,19 @@ use bytemuck::{Pod, Zeroable, bytes_of};
 use crate::ops::{Binding, Dispatch, Lowering};
 use crate::shader;
 use crate::shader::Shader;
-use crate::target::{DeviceKind, Rates, Target, Turns};
+use crate::target::{DeviceKind, Rates, Target};
 use crate::tensor::DType;
 
 mod cooperative;
 mod product;
+mod tile;
 mod tiling;
 
 pub use cooperative::Cooperative;
 pub use product::{Epilogue, Extra, Layout, Product};
+pub use tile::Tile;
 pub use tiling::Tiling;
 use tiling::{Pace, TILINGS};
-
-/// What a workgroup of a product does, as far as it takes time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tile {
-    /// Terms of each of its sums.
-    pub terms: u32,
-    /// How long one term of all its sums takes, in units that compare it with other kernels for the same target.
-    pub cost: u32,
-    /// How often all its threads wait for one another, where it goes through timesteps.
-    pub turns: u32,
-    /// Weights that it reads in all of these together.
-    pub weights: u64,
-}
-
-impl Tile {
-    /// Seconds that so many of them take on a device that reaches `rates`, should nothing else hold them up.
-    pub fn seconds(&self, groups: f64, rates: &Rates) -> f64 {
-        let terms = f64::from(self.terms) + rates.tile_terms;
-        let summed = f64::from(self.cost) * terms * rates.unit_seconds;
-        let turns = rates.turns.unwrap_or(Turns::ASSUMED);
-        let turned = f64::from(self.turns) * turns.seconds + self.weights as f64 / turns.weights_per_second;
-        (summed + turned) * (groups / rates.workgroups).max(1.0)
-    }
-}
 
 /// A kernel and the constants it is written out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +83,10 @@ pub enum Width {
 /// Rows and quads of the subgroup tiles that are worth their compilation.
 const SUBGROUP_TILES: [[u32; 2]; 7] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2], [64, 1], [64, 2]];
 
+/// Rows of those of whose quads each is of another gate.
+const GATED_ROWS: [u32; 2] = [16, 32];
+/// Quads that a thread sums, from which on a tile takes so many registers that a probe has to tell how fast it is.
+const MANY_QUADS: u32 = 128;
 /// Rows of a subgroup tile that move up at once, as others are finished.
 const MOVED_ROWS: u32 = 16;
 
@@ -113,13 +95,27 @@ const LEAST_TALL: u32 = 128;
 /// So many of it, at least, for each workgroup that is at work at once: of few, one too many has the others wait.
 const ENOUGH_TALL: f64 = 8.0;
 
+/// Subgroup tiles of as many quads as there are gates, each of another gate of the same units; none where `target` has
+/// other kernels.
+pub(crate) fn gated(target: &Target, gates: u32) -> impl Iterator<Item = Variant> {
+    let lanes = subgroup_lanes(target).into_iter();
+    let tiles = lanes.flat_map(|lanes| GATED_ROWS.map(|rows| (lanes, rows)));
+    let tiles = tiles.filter(|(lanes, rows)| rows % lanes == 0 && lanes * rows <= 256);
+    tiles.map(move |(lanes, rows)| Variant::Subgroup { lanes, rows, quads: gates, width: Width::Four })
+}
+
+/// Threads of a subgroup, where tiles are made by one.
+fn subgroup_lanes(target: &Target) -> Option<u32> {
+    let cpu = target.device_kind == DeviceKind::Cpu;
+    target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes))
+}
+
 /// Every kernel that can run on `target`, whatever it multiplies, should both factors be kept in `halves` or not;
 /// those made for it first.
 pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
     let widths = [Width::Four, Width::One];
     let cpu = target.device_kind == DeviceKind::Cpu;
-    let lanes = target.fixed_subgroup().filter(|lanes| cpu && [4, 8, 16].contains(lanes));
-    let subgroup = lanes.into_iter().flat_map(|lanes| {
+    let subgroup = subgroup_lanes(target).into_iter().flat_map(|lanes| {
         // Of those of 64 rows one of 64 columns, which narrow registers have no use for.
         let worth = move |[rows, quads]: &[u32; 2]| rows % lanes == 0 && (*rows < 64 || lanes * quads == 16);
         let all = SUBGROUP_TILES
@@ -146,6 +142,15 @@ impl Variant {
             Variant::Tiled { tiling, .. } => tiling.tile(),
             Variant::Cooperative { matrices, .. } => matrices.tile(),
             Variant::Direct { height, quads, .. } => [32 * quads, 8 * height],
+        }
+    }
+
+    /// Fours of columns that a thread sums.
+    pub(crate) fn quads(self) -> u32 {
+        match self {
+            Variant::Subgroup { quads, .. } | Variant::Direct { quads, .. } => quads,
+            Variant::Tiled { tiling, .. } => tiling.quads[0],
+            Variant::Cooperative { .. } => 1,
         }
     }
 
@@ -206,19 +211,19 @@ impl Variant {
         }
     }
 
-    /// Whether it is the one of which a probe has to tell how fast it is: on some processors a quarter faster than any
-    /// other, on some as much slower, and it takes a driver a second to compile.
+    /// Whether it is one of those of which a probe has to tell how fast they are: on some processors a quarter faster than
+    /// any other, on some as much slower, and they take a driver a second to compile.
     pub fn is_tall(self) -> bool {
-        matches!(self, Variant::Subgroup { lanes: 8, rows: 64, .. })
+        matches!(self, Variant::Subgroup { lanes: 8, rows, quads, .. } if rows * quads >= MANY_QUADS)
     }
 
     /// What a probe found it to take beside what `term_cost` tells; `None` where it is not known.
-    fn share(self, target: &Target) -> Option<f64> {
+    pub(crate) fn share(self, target: &Target) -> Option<f64> {
         if self.is_tall() { target.rates?.tall_tiles } else { Some(1.0) }
     }
 
     /// Tiles of it in this product.
-    fn tiles(self, product: &Product) -> u64 {
+    pub(crate) fn tiles(self, product: &Product) -> u64 {
         let [columns, rows] = self.tile();
         u64::from(product.n.div_ceil(columns)) * u64::from(product.m.div_ceil(rows))
     }

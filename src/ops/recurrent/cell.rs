@@ -3,11 +3,11 @@
 use bytemuck::{cast_slice, pod_read_unaligned};
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, variants};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, gated, variants};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
-use crate::target::Target;
+use crate::target::{Rates, Target};
 
 /// A cell, with a kernel for each family of products.
 pub(super) struct Cell {
@@ -128,12 +128,11 @@ pub(super) struct Step {
 impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
-        let product = self.product(step);
-        let variant = choose_of(&kernels(at.target), &product, at.target, start_at_quads(at, &bindings));
+        let variant = self.choose(step, at.target, start_at_quads(at, &bindings));
         let bound = bindings.map(|binding| at.aligned(binding));
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
-        let (shader, groups) = self.kernel(variant, &product, self.constants(at, step.flags));
+        let (shader, groups) = self.kernel(variant, step, self.constants(at, step.flags));
         Dispatch {
             shader,
             params: cast_slice(&params).to_vec(),
@@ -143,10 +142,31 @@ impl Cell {
         }
     }
 
-    /// The kernel that makes the product of a timestep by this variant, where numbers are stored as `stored` says, and
-    /// its workgroups.
-    fn kernel(&self, variant: Variant, product: &Product, stored: Vec<(&'static str, u32)>) -> (Shader, [u32; 3]) {
+    /// The quickest kernel for a timestep.
+    fn choose(&self, step: Step, target: &Target, at_quads: bool) -> Variant {
+        let plain = choose_of(&kernels(target), &self.product(step, 0), target, at_quads);
+        let by_fours = self.gates > 0 && at_quads && step.hidden.is_multiple_of(4);
+        let of_gates = gated(target, self.gates).filter(|variant| by_fours && variant.share(target).is_some());
+        let at_once = target.rates.unwrap_or(Rates::assumed()).workgroups;
+        let cost = |variant: &Variant| {
+            let product = self.product(step, self.gates_apart(*variant));
+            let turns = (variant.tiles(&product) as f64 / at_once).max(1.0).ceil();
+            turns * f64::from(variant.work_on(target, step.depth).cost)
+        };
+        let all = [plain].into_iter().chain(of_gates);
+        all.min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("one at least")
+    }
+
+    /// How many quads of this kernel are each of another gate, if any.
+    fn gates_apart(&self, variant: Variant) -> u32 {
+        if variant.quads() > 2 { self.gates } else { 0 }
+    }
+
+    /// The kernel that makes a timestep by this variant, where numbers are stored as `stored` says, and its workgroups.
+    fn kernel(&self, variant: Variant, step: Step, stored: Vec<(&'static str, u32)>) -> (Shader, [u32; 3]) {
         let [tile_columns, tile_rows] = variant.tile();
+        let apart = self.gates_apart(variant);
+        let product = self.product(step, apart);
         let shader = match variant {
             Variant::Subgroup { .. } => &self.subgroup,
             Variant::Tiled { .. } | Variant::Cooperative { .. } => &self.tiled,
@@ -155,6 +175,10 @@ impl Cell {
         let mut constants = variant.constants(self.layout);
         constants.extend(stored);
         constants.push(("W", 0));
+        if self.gates > 0 {
+            // Units that a thread finishes at once.
+            constants.push(("U", if apart > 0 { 4 } else { 1 }));
+        }
         let groups = [product.n.div_ceil(tile_columns), product.m.div_ceil(tile_rows), 1];
         (shader.clone().with(&constants), groups)
     }
@@ -164,9 +188,10 @@ impl Cell {
         if self.gates > 0 { 4 } else { 1 }
     }
 
-    /// The product of a timestep.
-    pub(super) fn product(&self, step: Step) -> Product {
-        let columns = clamp(u64::from(self.columns()) * u64::from(step.hidden));
+    /// The product of a timestep, by a kernel that has so many gates `apart`, or 0.
+    pub(super) fn product(&self, step: Step, apart: u32) -> Product {
+        let each = if apart > 0 { apart } else { self.columns() };
+        let columns = clamp(u64::from(each) * u64::from(step.hidden));
         let product = Product::new(self.layout, [step.batch, columns, step.depth], Epilogue::default());
         product.with_stride(step.stride)
     }
@@ -200,13 +225,13 @@ pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Var
     let Some(cell) = cells.iter().find(is_of) else { return Vec::new() };
     let word = |at: usize| pod_read_unaligned::<u32>(&dispatch.params[4 * at..4 * at + 4]);
     let step = Step { batch: word(0), hidden: word(1), depth: word(2), stride: word(3), flags: word(4), t: word(5) };
-    let product = cell.product(step);
     let names = ["H", "HA", "HB", "LEN", "F", "G"].into_iter();
     let stored: Vec<_> = names.filter_map(|name| Some((name, shader.constant(name)?))).collect();
     let wide = shader.constant("V") == Some(Width::Four as u32);
-    let fitting = kernels(target).into_iter().filter(|kernel| wide || kernel.width() == Width::One);
-    let made = fitting.map(|kernel| {
-        let (shader, groups) = cell.kernel(kernel, &product, stored.clone());
+    let of_gates = gated(target, cell.gates).filter(|_| cell.gates > 0);
+    let all = kernels(target).into_iter().chain(of_gates);
+    let made = all.filter(|kernel| wide || kernel.width() == Width::One).map(|kernel| {
+        let (shader, groups) = cell.kernel(kernel, step, stored.clone());
         (kernel, Dispatch { shader, groups, ..dispatch.clone() })
     });
     made.collect()

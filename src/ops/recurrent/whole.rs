@@ -130,6 +130,9 @@ impl Cell {
         };
         constants.extend(self.constants(at, flags));
         constants.push(("W", 1));
+        if self.columns() > 1 {
+            constants.push(("U", 1));
+        }
         if self.keeps_state() {
             // Columns that a unit takes, and the rows and units that the state is kept of.
             constants.extend([("C", self.columns()), ("R", whole.family.rows()), ("N", units(hidden))]);
@@ -145,7 +148,7 @@ impl Cell {
 
     /// The quickest kernel of those made for the target.
     fn best(&self, at: &Lowering, steps: Steps, rates: &Rates, at_quads: bool) -> Option<Whole> {
-        let product = self.product(steps.each);
+        let product = self.product(steps.each, 0);
         let of_subgroups = kernels(at.target).into_iter().filter_map(|variant| {
             let Variant::Subgroup { rows, .. } = variant else { return None };
             let fits = variant.fits(&product) && (at_quads || variant.width() == Width::One);
