@@ -248,6 +248,10 @@ fn what_cannot_be_recomputed_says_why() {
     }
     let told = mistake(&rows(Model::new().output()).recompute(4));
     assert!(told.contains("cannot be cut into 4 blocks") && told.contains("leave out `recompute`"), "{told}");
+    // An embedding is made again anyway, and what goes on with carried state is not.
+    let streams = Training::new(Model::new().embedding(9).rnn(9).output(), Task::next_token(11), 4).window(6);
+    let told = mistake(&streams.recompute(2));
+    assert!(told.contains("cannot be cut into 2 blocks") && told.contains("carried state"), "{told}");
     // What does not learn has no way back, and nothing to refuse.
     let asked = Training { learn: false, ..rows(Model::new().output()).recompute(4) };
     assert!(planned(&asked).fits());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use plimsoll::bytes::Bytes;
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
+use plimsoll::run::PlanReport;
 use serde::Deserialize;
 
 use crate::table::{draw, grouped};
@@ -15,6 +16,7 @@ const SHOWN: usize = 12;
 /// What matters here of what `plimsoll plan --json` prints.
 #[derive(Deserialize)]
 pub(crate) struct PlanFile {
+    format: u32,
     planned_bytes: u64,
     lower_bound_bytes: u64,
     batch: u64,
@@ -53,8 +55,16 @@ pub(crate) fn differences(before: &PlanFile, after: &PlanFile) -> String {
 impl PlanFile {
     /// The plan that `text` is; errors call it `name`.
     pub(crate) fn parse(text: &[u8], name: &str) -> Result<PlanFile, Error> {
-        serde_json::from_slice(text)
-            .map_err(|error| Error::Input(format!("{name}: {error}; wanted what `plimsoll plan --json` prints")))
+        let plan: Self = serde_json::from_slice(text)
+            .map_err(|error| Error::Input(format!("{name}: {error}; wanted what `plimsoll plan --json` prints")))?;
+        if plan.format != PlanReport::FORMAT {
+            let (found, known) = (plan.format, PlanReport::FORMAT);
+            return Err(Error::Input(format!(
+                "{name}: it is of format {found}, and this version of Plimsoll reads format {known}; print it again with \
+                 this version"
+            )));
+        }
+        Ok(plan)
     }
 }
 

@@ -41,6 +41,8 @@ struct Fit {
     front_in_halves: Vec<Offer>,
     /// The fastest of `front` that fits.
     chosen: Option<Offer>,
+    /// What that takes as it is planned: staging is cut where it has to be, and `bytes` is with the least of it.
+    planned_bytes: Option<u64>,
     /// What sets that apart from the run as described, as lines of a run file.
     lines: Vec<String>,
     /// The run as described.
@@ -77,6 +79,8 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
     };
     let chosen = described.filter(fits).or_else(|| offers.iter().copied().find(fits));
     let lines = chosen.map_or_else(Vec::new, |chosen| training.in_way(chosen.way).lines_beside(&training));
+    let planned_bytes =
+        chosen.and_then(|chosen| Some(training.in_way(chosen.way).plan(target).ok()?.plan.planned_bytes()));
     Training::keep_front(&mut offers);
     let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.in_way(offer.way).plan(target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
@@ -92,6 +96,7 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
         front: offers,
         front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| halves.front(target, &rates))?,
         chosen,
+        planned_bytes,
         lines,
         described,
         exceeded,
@@ -129,7 +134,8 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
     };
     parts.push(format!(
         "Every row makes the updates of the run as described, up to the order of sums; with `storage = \"f16\"` numbers \
-         are rounded\notherwise. What saves less than 2 % is left out. Times are estimates by {times}."
+         are rounded\notherwise. What saves less than 2 % is left out. Memory is the least that a row can be given; where \
+         there is more,\nuploads travel in larger pieces. Times are estimates by {times}."
     ));
     parts.push(verdict(fit, out));
     parts.join("\n\n")
@@ -217,5 +223,7 @@ fn verdict(fit: &Fit, out: Option<&Path>) -> String {
     };
     let how = if fit.lines.is_empty() { "as described".into() } else { format!("by\n  {}", fit.lines.join("\n  ")) };
     let saved = out.map_or_else(String::new, |file| format!("\nThat run file is {}.", file.display()));
-    format!("FITS {allowed}: {}, {how}{saved}", Bytes(bytes))
+    let planned = fit.planned_bytes.filter(|planned| *planned != bytes);
+    let planned = planned.map_or_else(String::new, |planned| format!(" at least, {} as it is planned", Bytes(planned)));
+    format!("FITS {allowed}: {}{planned}, {how}{saved}", Bytes(bytes))
 }

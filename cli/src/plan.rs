@@ -53,6 +53,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         write_page(file, &planned_page(&run, &planned, &report))?;
     }
     if args.json {
+        report = report.with_timeline(&planned);
         say(&json(&report))?;
     } else {
         let mut parts = vec![

@@ -106,3 +106,47 @@ fn a_run_that_wants_no_bargain_is_refused_with_lines_to_paste() {
     assert_has(&scratch.run(&format!("plan pasted.toml --memory {}", planned * 2 / 3), 0), &["FITS"]);
     assert_has(&scratch.run(&format!("train run.toml --memory {}", planned * 2 / 3), 3), &["REFUSED"]);
 }
+
+#[test]
+fn sequences_of_the_data_are_offered_no_shorter_windows() {
+    let scratch = Scratch::new();
+    let header = r#"{"x":{"dtype":"F32","shape":[8,24,2],"data_offsets":[0,1536]},"y":{"dtype":"F32","shape":[8,24,1],"data_offsets":[1536,2304]}}"#;
+    let numbers = (0..576u16).flat_map(|i| (f32::from(i % 7) / 7.0).to_le_bytes());
+    let file = (header.len() as u64).to_le_bytes().into_iter().chain(header.bytes()).chain(numbers);
+    std::fs::write(scratch.path("d.safetensors"), file.collect::<Vec<_>>()).unwrap();
+    let run = "[data]\ntype = \"arrays\"\nfile = \"d.safetensors\"\ninputs = \"x\"\ntargets = \"y\"\npredict = \"each\"\n\
+               validation = 0.0\n[[layer]]\ntype = \"rnn\"\nhidden_size = 16\n[[layer]]\ntype = \"linear\"\n\
+               [train]\nbatch = 4\nwindow = 24\ncarry_state = true\n[budget]\nbargain = false\n";
+    scratch.write("run.toml", run);
+    let planned = |name: &str| json(&scratch, &format!("plan {name} --json"), 0)["planned_bytes"].as_u64().unwrap();
+    let whole = planned("run.toml");
+    let (mut offered, mut least) = (0, 0);
+    for part in 1..20 {
+        let memory = whole * part / 20;
+        let refused = json(&scratch, &format!("plan run.toml --memory {memory} --json"), 3);
+        for offer in refused["alternatives"].as_array().unwrap() {
+            let lines: Vec<&str> = offer["lines"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            assert!(lines.iter().all(|line| !line.starts_with("window")), "{lines:?}");
+            let pasted = lines.iter().fold(run.to_string(), |run, line| match line.split_once(" = ") {
+                Some((key @ ("batch" | "accumulate" | "storage"), _)) => {
+                    let old = run.lines().find(|old| old.starts_with(&format!("{key} = "))).map(String::from);
+                    match old {
+                        Some(old) => run.replace(&old, line),
+                        None => run.replace("[train]\n", &format!("[train]\n{line}\n")),
+                    }
+                }
+                Some(_) => format!("{run}{line}\n"),
+                None => run,
+            });
+            scratch.write("pasted.toml", &pasted);
+            assert_eq!(planned("pasted.toml"), offer["planned_bytes"].as_u64().unwrap(), "{lines:?}");
+            assert!(planned("pasted.toml") <= memory, "{lines:?}");
+            offered += 1;
+        }
+        least = least.max(refused["least"]["planned_bytes"].as_u64().unwrap_or(0));
+    }
+    assert!(offered > 8 && least > 0, "{offered} and {least}");
+    // Nor is a window that they do not have passed over in silence.
+    scratch.write("other.toml", &run.replace("window = 24", "window = 12"));
+    assert_has(&scratch.run("plan other.toml", 2), &["`window = 12`", "have 24 timesteps"]);
+}

@@ -101,6 +101,14 @@ fn two_plans_are_set_apart_by_role_layer_and_peak() {
     assert_has(&scratch.run("plan diff after.json after.json", 0), &["The plans take the same memory"]);
     assert_has(&scratch.run("plan diff before.json run.toml", 2), &["run.toml", "`plimsoll plan --json`"]);
     assert_has(&scratch.run("plan diff before.json none.json", 2), &["none.json"]);
+    scratch.write("later.json", &scratch.read("after.json").replacen("\"format\": 1", "\"format\": 99", 1));
+    assert_has(&scratch.run("plan diff before.json later.json", 2), &["later.json", "format 99", "format 1"]);
+    // Every value's place is there, above those below it.
+    let plan: Value = serde_json::from_str(&scratch.read("after.json")).unwrap();
+    let timeline = plan["timeline"].as_array().unwrap();
+    let top = timeline.iter().map(|value| value["bytes"]["end"].as_u64().unwrap()).max();
+    assert!(top.is_some() && top <= plan["planned_bytes"].as_u64(), "{top:?}");
+    assert!(timeline.iter().all(|value| value["steps"]["start"].as_u64() < value["steps"]["end"].as_u64()));
 }
 
 #[test]

@@ -186,11 +186,14 @@ pub struct GroupConfig {
 }
 
 impl TrainConfig {
+    /// Timesteps of a window where the file does not say.
+    pub const WINDOW: u32 = 32;
+
     /// How a file without `[train]` learns from `data`.
     pub(super) fn left_out(data: &DataConfig) -> Self {
         Self {
             batch: 16,
-            window: 32,
+            window: Self::WINDOW,
             accumulate: 1,
             length: Length::Steps(1000),
             report_every: 10,

@@ -37,7 +37,7 @@ impl Emit for Graph {
         let known = self.slot_ids().find(|&s| self[s].derived.as_ref() == Some(&derived));
         let slot = known.unwrap_or_else(|| {
             let part = if first == 0 { String::new() } else { format!(", from element {first} on") };
-            let name = format!("{} ({how:?}{part})", self[base.value].label);
+            let name = format!("{} ({}{part})", self[base.value].label, how.name());
             let slot = self.slot(name, Role::Input, ty.bytes(), 1);
             self.slots[slot.index()].derived = Some(derived);
             slot

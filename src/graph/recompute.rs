@@ -30,7 +30,8 @@ struct Span {
 impl Graph {
     /// Cuts a way forward into at most `blocks` blocks, such that the least memory is needed, and has each but the
     /// last made again right in front of where its way back begins, from what passes from block to block, which
-    /// alone is kept. Returns how many blocks there are; with one, nothing is made again.
+    /// alone is kept. Returns in how many blocks the way forward then is, of which all but one are made again: with one,
+    /// nothing is.
     ///
     /// The way forward is the nodes at positions `forward` of the program being written, and all behind them its way
     /// back. What will be [never whole](Graph::never_whole) takes no memory. To be called before [`Graph::protect`]. A node that stores into a slot, or reads one that the program
@@ -41,14 +42,15 @@ impl Graph {
         let spans = self.spans(&ahead, &back, never_whole);
         let cuts = Blocks::new(&spans, ahead.len()).cut(usize::try_from(blocks).unwrap_or(usize::MAX));
         // From the last to the first, as what is made again of one reads what is kept of those before it.
+        let mut again = 0;
         for (block, &end) in cuts.iter().enumerate().rev() {
             let start = if block == 0 { 0 } else { cuts[block - 1] };
-            self.recompute_block(&ahead, start..end, &spans, &mut back);
+            again += usize::from(self.recompute_block(&ahead, start..end, &spans, &mut back));
         }
         let program = self.programs.last_mut().expect("a program was begun");
         program.nodes.truncate(forward.end);
         program.nodes.extend(back);
-        cuts.len() + 1
+        again + 1
     }
 
     /// Where what `ahead` makes is read, by the value whose bytes are read.
@@ -83,14 +85,14 @@ impl Graph {
     }
 
     /// Has the nodes of `ahead` at positions `block` whose results are not kept made again within `back`, in front of
-    /// the first that reads any of these.
+    /// the first that reads any of these. Returns whether any of them is worth a word.
     fn recompute_block(
         &mut self,
         ahead: &[NodeId],
         block: Range<usize>,
         spans: &HashMap<ValueId, Span>,
         back: &mut Vec<NodeId>,
-    ) {
+    ) -> bool {
         let stored: HashSet<SlotId> = self.stored.keys().map(|home| home.slot).collect();
         // What is not kept: made in this block, read in no later one, and such that it can be made again.
         let dropped: HashSet<ValueId> = ahead[block.clone()]
@@ -100,7 +102,7 @@ impl Graph {
             .filter(|o| spans.get(&self.base(*o).value).is_some_and(|s| block.contains(&s.made) && s.last < block.end))
             .collect();
         let reads_dropped = |id: &NodeId| self[*id].site.inputs.iter().any(|i| dropped.contains(i));
-        let Some(first) = back.iter().position(reads_dropped) else { return };
+        let Some(first) = back.iter().position(reads_dropped) else { return false };
         let mut needed: HashSet<ValueId> = back.iter().flat_map(|id| &self[*id].site.inputs).copied().collect();
         let mut again: Vec<NodeId> = Vec::new();
         for &id in ahead[block].iter().rev() {
@@ -110,12 +112,15 @@ impl Graph {
                 again.push(id);
             }
         }
+        // What is cheap to make again is made so anyway.
+        let any = again.iter().any(|&id| !self.is_cheap_again(id));
         let mut second: HashMap<ValueId, ValueId> = HashMap::new();
         let copies: Vec<NodeId> = again.iter().rev().map(|&id| self.copy_reading(id, &mut second)).collect();
         for &id in &back[first..] {
             self.read_again(id, &second);
         }
         back.splice(first..first, copies);
+        any
     }
 
     /// Node `id` once more, reading of what is made again the `second` of each, to which it adds its own.

@@ -26,6 +26,15 @@ pub enum Derivation {
 }
 
 impl Derivation {
+    /// What it is called beside the name of what it is derived from.
+    pub fn name(self) -> String {
+        match self {
+            Derivation::SortedPositions { .. } => "positions sorted by id".into(),
+            Derivation::Segments { .. } => "where each id's begin".into(),
+            Derivation::Less { by } => format!("less {by}"),
+        }
+    }
+
     /// The type of what is derived from an input of `len` ids.
     pub fn output(self, len: u32) -> TensorType {
         match self {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::ops::Range;
 
+use serde::Serialize;
+
 use super::Plan;
 use super::thin::{Area, Frame, Thinned, thinned};
 use crate::bytes::Bytes;
@@ -33,7 +35,7 @@ fn colour(role: Role) -> &'static str {
 }
 
 /// A value where it lies in the picture of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rectangle {
     /// The steps of all programs, one after the other, during which it is there.
     pub steps: Range<usize>,

@@ -49,7 +49,7 @@ mod settings;
 mod source;
 mod summary;
 
-use crate::config::{Config, Length};
+use crate::config::{Config, Length, TrainConfig};
 use crate::device::Device;
 use crate::error::Error;
 use crate::nn::Time;
@@ -115,7 +115,17 @@ impl Run {
         let (inputs, targets, time) = self.source.task();
         let mut training = self.config.training(inputs, targets, time, self.steps()?);
         if let Some(steps) = self.source.steps().filter(|_| time != Time::None) {
+            let said = training.window;
+            let is_cut = matches!(self.config.data.source, crate::config::Source::Series { .. });
+            if !is_cut && said != steps && said != TrainConfig::WINDOW {
+                let reason = format!(
+                    "`window = {said}` in `[train]`, and the sequences of the data have {steps} timesteps: they are \
+                     learnt from whole; leave `window` out, or cut the data into sequences of {said}"
+                );
+                return Err(Error::Input(reason));
+            }
             training.window = steps;
+            training.fixed_window = !is_cut;
         }
         training.lengths = self.source.has_lengths();
         training.evaluate =

@@ -12,7 +12,7 @@ use crate::plan::check::Violation;
 use crate::plan::kept::Kept;
 use crate::plan::report::{LayerBytes, Peak, PeakTenant};
 use crate::plan::reserved::Reserved;
-use crate::plan::{Placed, Plan};
+use crate::plan::{Placed, Plan, Rectangle};
 use crate::refusal::{Alternative, Least, Refusal};
 use crate::schedule::Span;
 use crate::target::{AllowedBy, Target};
@@ -76,6 +76,9 @@ pub struct PlanReport {
     pub peak: Option<Peak>,
     /// All that is alive there, the largest first, without staging and padding.
     pub peak_tenants: Vec<PeakTenant>,
+    /// Every value's place and the dispatches during which it is there, where asked for by
+    /// [`PlanReport::with_timeline`].
+    pub timeline: Option<Vec<Rectangle>>,
     /// The programs and their dispatches.
     pub programs: Vec<ProgramReport>,
     /// Dispatches of one whole update.
@@ -167,6 +170,7 @@ impl PlanReport {
             warnings: planned.warnings(),
             peak: plan.peak(),
             peak_tenants: plan.peak_tenants(),
+            timeline: None,
             dispatches_per_step: programs.iter().map(|p| p.dispatches as u64 * u64::from(p.runs_per_step)).sum(),
             programs,
             violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
@@ -189,6 +193,11 @@ impl PlanReport {
     /// Those of [`Planned::savings`].
     pub fn with_savings(self, planned: &Planned) -> Result<Self, Error> {
         Ok(Self { savings: Some(planned.savings()?), ..self })
+    }
+
+    /// The same with every value's place, which of large plans is megabytes.
+    pub fn with_timeline(self, planned: &Planned) -> Self {
+        Self { timeline: Some(planned.plan.timeline()), ..self }
     }
 
     /// The same with the time of an update of `planned`, as far as `probed` tells.

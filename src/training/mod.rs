@@ -74,6 +74,8 @@ pub struct Training {
     /// Whether recurrent state is carried from each window to the next, so that a stream longer
     /// than a window is one sequence; else every window starts from zero.
     pub carry_state: bool,
+    /// Whether the data are sequences as long as the window, so that a shorter one would be other data.
+    pub fixed_window: bool,
     /// Whether each row has a length of its own, of at most a window.
     pub lengths: bool,
     /// Micro-steps that an update is split into, each of `batch / accumulate` rows. The update is
@@ -140,6 +142,11 @@ impl Training {
         Self { carry_state: writes, sample: writes, ..whole }
     }
 
+    /// Timesteps of the shortest window there may be.
+    pub(super) fn shortest_window(&self) -> u32 {
+        if self.carry_state && !self.fixed_window { 1 } else { self.window }
+    }
+
     /// The same of a network written by hand, without state carried.
     pub fn custom(network: Custom, batch: u32) -> Self {
         Self::with_network(Network::Custom(network), batch)
@@ -152,6 +159,7 @@ impl Training {
             batch,
             window: 1,
             carry_state: false,
+            fixed_window: false,
             lengths: false,
             accumulate: 1,
             segments: None,

@@ -34,7 +34,8 @@ impl Training {
                 layer: "network".into(),
                 reason: format!(
                     "it cannot be cut into {blocks} blocks: nowhere does less pass from one layer to the next than is \
-                     kept before it for the way back; leave out `recompute`"
+                     kept before it for the way back, but for what goes on with carried state, which is not made again; \
+                     leave out `recompute`"
                 ),
             }),
             _ => Ok(()),

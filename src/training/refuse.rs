@@ -38,11 +38,11 @@ impl Planned {
     /// between dispatches, the largest batch and the largest window, all else equal; if none of these does, the
     /// largest batch of the shortest window.
     ///
-    /// Windows are left as they are unless state is carried from one to the next: else a window is
+    /// Windows are left as they are unless state is carried from one to the next and they are cut here: else a window is
     /// all that a row has, and a shorter one would be other data.
     pub fn alternatives(&self) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
-        let shortest = if training.carry_state { 1 } else { training.window };
+        let shortest = training.shortest_window();
         let mut found = self.same_updates();
         if training.storage == Storage::F32 && training.learn {
             let halves = training.clone().storage(Storage::F16);
@@ -54,7 +54,7 @@ impl Planned {
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
         found.extend(largest_fit(rows - 1, target, batch).map(|p| self.alternative(&p, "the largest batch that fits")));
-        if training.carry_state {
+        if shortest < training.window {
             let shorter = |window| Training { window, ..training.clone() };
             let shorter = largest_fit(training.window - 1, target, shorter);
             found.extend(shorter.map(|p| self.alternative(&p, "the largest window that fits")));
@@ -68,8 +68,11 @@ impl Planned {
             let least =
                 self.smallest().filter(|p| self.training.allowed(target).is_none_or(|n| p.plan.planned_bytes() <= n));
             let least = least.filter(Planned::fits);
-            let change = if shortest == 1 { "one row of one timestep" } else { "one row" };
-            found.extend(least.map(|p| self.alternative(&p, change)));
+            found.extend(least.map(|p| {
+                let row = if shortest == 1 { "one row of one timestep" } else { "one row" };
+                let halves = if p.training.storage == training.storage { "" } else { ", in halves" };
+                self.alternative(&p, &format!("{row}{halves}"))
+            }));
         }
         found
     }
@@ -103,15 +106,22 @@ impl Planned {
         found.iter().map(|(offer, planned)| self.alternative(planned, &offer.way.told_beside(own))).collect()
     }
 
-    /// One row in the shortest window there may be, in the smallest way.
+    /// One row in the shortest window there may be, in the smallest way, in halves if that is smaller.
     fn smallest(&self) -> Option<Planned> {
         let (training, target) = (&self.training, &self.plan.target);
-        let shortest = if training.carry_state { 1 } else { training.window };
+        let shortest = training.shortest_window();
         let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
-        let offers = least.offers(target, &Rates::assumed()).ok()?;
-        let smallest = offers.iter().min_by_key(|offer| offer.bytes)?;
-        let memory = Some(Bytes(smallest.bytes.max(training.memory.map_or(0, |memory| memory.0))));
-        Training { memory, ..least.in_way(smallest.way) }.plan(target).ok()
+        let storages = [training.storage, Storage::F16];
+        let kept = storages.into_iter().take(if training.learn { 2 } else { 1 });
+        let smallest = kept.filter_map(|storage| {
+            let least = least.clone().storage(storage);
+            let offers = least.offers(target, &Rates::assumed()).ok()?;
+            let smallest = offers.iter().min_by_key(|offer| offer.bytes)?;
+            Some((smallest.bytes, least.in_way(smallest.way)))
+        });
+        let (bytes, smallest) = smallest.min_by_key(|(bytes, _)| *bytes)?;
+        let memory = Some(Bytes(bytes.max(training.memory.map_or(0, |memory| memory.0))));
+        Training { memory, ..smallest }.plan(target).ok()
     }
 
     fn least(&self) -> Option<Least> {

@@ -124,7 +124,7 @@ mod tests {
             text(),
             text().storage(Storage::F16),
             text().accumulate(2),
-            text().recompute(2),
+            text().recompute(3),
             Training { release_gradients: true, clip_norm: None, ..text() },
         ];
         for training in ways {
