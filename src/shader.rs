@@ -141,12 +141,10 @@ impl Shader {
         let text = text.replacen(" p: Params;", " handed: Params;\nvar<private> p: Params;", 1);
         let entry = text.find(&format!("fn {}(", self.name)).expect("a shader has its entry point");
         let (before, entry) = text.split_at(entry);
-        let (head, rest) = entry.split_once(" {\n").expect("a function has a body");
-        let (body, after) = rest.split_once("\n}").expect("a bracket opened is closed");
-        // Its own body reads what was handed: only of that a compiler knows that it is the same for all threads, as it must
-        // be where these wait for one another.
-        let body = renamed(body, "p.", "handed.");
-        format!("{before}{head} {{\n    p = handed;\n{body}\n}}{after}")
+        // Its own body reads what was handed, under the same name: only of that a compiler knows that it is the same for all
+        // threads, as it must be where these wait for one another.
+        let copied = " {\n    p = handed;\n    let p = handed;\n";
+        format!("{before}{}", entry.replacen(" {\n", copied, 1))
     }
 
     /// Threads and shared memory of one workgroup, read off the text.
@@ -175,18 +173,6 @@ impl Workgroup {
     pub fn invocations(&self) -> u32 {
         self.size.iter().product()
     }
-}
-
-/// `text` with another name for what `name` begins with, where that is not the end of a longer one.
-fn renamed(text: &str, name: &str, to: &str) -> String {
-    let mut parts = text.split(name);
-    let mut out = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let is_end = out.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
-        out.push_str(if is_end { name } else { to });
-        out.push_str(part);
-    }
-    out
 }
 
 /// Bytes of `var<workgroup> name: array<T, N>;`, the one form of shared memory the shaders use.

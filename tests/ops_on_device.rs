@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{OneOp, bytes_of, difference, inputs_of, one_op};
 use plimsoll::device::{Device, DeviceEngine};
@@ -13,7 +13,7 @@ use plimsoll::graph::Graph;
 use plimsoll::host::{Host, decode};
 use plimsoll::ids::ValueId;
 use plimsoll::narrow::narrow;
-use plimsoll::ops::matmul::kernel::Width;
+use plimsoll::ops::matmul::kernel::{Variant, Width};
 use plimsoll::ops::{Dispatch, Op, timestep_by_each_kernel};
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::target::{DeviceKind, Target, Windows};
@@ -89,7 +89,8 @@ struct Recurrence {
 }
 
 /// Runs recurrences with every kernel there is for a timestep in turn, those for other kinds of devices too: of each, the
-/// largest specimen whose numbers can be loaded by fours, and the largest of which they cannot.
+/// largest specimen whose numbers can be loaded by fours, and the largest of which they cannot. Rows with lengths of their own
+/// go through those that sum gates apart as well.
 fn check_timesteps(device: &Device, stepwise: &Target) {
     let graphics = Target { device_kind: DeviceKind::Discrete, ..stepwise.clone() };
     let by_each = |dispatch: &Dispatch| {
@@ -101,7 +102,7 @@ fn check_timesteps(device: &Device, stepwise: &Target) {
         }
         all
     };
-    let mut largest: BTreeMap<(String, bool), Recurrence> = BTreeMap::new();
+    let mut largest: BTreeMap<(String, bool, bool), Recurrence> = BTreeMap::new();
     for specimen in Op::specimens() {
         let mut one = one_op(&specimen);
         one.keep_outputs();
@@ -110,18 +111,25 @@ fn check_timesteps(device: &Device, stepwise: &Target) {
         let Some(kernels) = kernels.max_by_key(Vec::len).filter(|kernels| !kernels.is_empty()) else { continue };
         let wide = kernels.iter().any(|(kernel, _)| kernel.width() == Width::Four);
         let size = specimen.inputs.iter().map(|input| input.len()).sum();
-        let of = (specimen.op.rule().name().to_string(), wide);
+        let lengths = kernels[0].1.shader.label().contains("LEN=1");
+        let of = (specimen.op.rule().name().to_string(), wide, lengths);
         if largest.get(&of).is_none_or(|other| other.size < size) {
             largest.insert(of, Recurrence { size, one, inputs: inputs_of(&specimen), plan });
         }
     }
-    assert_eq!(largest.len(), 12, "three cells there and back, by fours and one by one: {:?}", largest.keys());
-    for ((name, wide), Recurrence { one, inputs, plan, .. }) in &largest {
+    let kinds: BTreeSet<_> = largest.keys().map(|(name, wide, _)| (name, wide)).collect();
+    assert_eq!(kinds.len(), 12, "three cells there and back, by fours and one by one: {:?}", largest.keys());
+    let mut with_lengths = 0;
+    for ((name, wide, lengths), Recurrence { one, inputs, plan, .. }) in &largest {
+        let again = *lengths && largest.contains_key(&(name.clone(), *wide, false));
         let wanted = outputs(&mut Host::new(plan.clone()), one, inputs);
         let kernels = plan.schedule.steps.iter().map(|step| by_each(&step.dispatch)).max_by_key(Vec::len);
         // Each is compiled for a good part of a second: those that load one by one where nothing else can.
         let kernels = kernels.unwrap().into_iter().map(|(kernel, _)| kernel);
-        for kernel in kernels.filter(|kernel| *wide == (kernel.width() == Width::Four)) {
+        let is_apart = |kernel: &Variant| matches!(kernel, Variant::Subgroup { quads: 3.., .. });
+        let kernels = kernels.filter(|kernel| *wide == (kernel.width() == Width::Four));
+        for kernel in kernels.filter(|kernel| !again || is_apart(kernel)) {
+            with_lengths += usize::from(*lengths && is_apart(&kernel));
             let mut plan = plan.clone();
             let mut changed = 0;
             for step in &mut plan.schedule.steps {
@@ -135,6 +143,14 @@ fn check_timesteps(device: &Device, stepwise: &Target) {
             assert!(changed >= 2, "{name}, by fours: {wide}, {kernel:?}: {changed} timesteps");
         }
     }
+    // One tile or two of a GRU and as many of an LSTM, where subgroups have a size that there are such for.
+    let software = stepwise.device_kind == DeviceKind::Cpu;
+    let tiles = match stepwise.fixed_subgroup().filter(|_| software) {
+        Some(4 | 8) => 2,
+        Some(16) => 1,
+        _ => 0,
+    };
+    assert_eq!(with_lengths, 2 * tiles, "rows with lengths, gates apart");
 }
 
 /// In one test, one after the other: one device for each process is kind to software adapters.
