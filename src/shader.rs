@@ -103,6 +103,13 @@ impl Shader {
     /// The same shader written out for these constants as well.
     pub fn with(mut self, constants: &[(&'static str, u32)]) -> Self {
         self.constants.extend(constants);
+        let names = || self.constants.iter().map(|(name, _)| *name);
+        debug_assert!(
+            names().enumerate().all(|(i, name)| names().position(|other| other == name) == Some(i)),
+            "{}: a constant with two meanings among {:?}",
+            self.name,
+            self.constants
+        );
         self
     }
 

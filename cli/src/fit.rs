@@ -11,7 +11,7 @@ use plimsoll::plan::Rates;
 use plimsoll::run::{Probed, Run};
 use plimsoll::storage::write_atomically;
 use plimsoll::target::Target;
-use plimsoll::training::{Offer, Storage, Training, Way};
+use plimsoll::training::{Offer, Planned, Storage, Training, Way};
 use serde::Serialize;
 
 use crate::args::FitArgs;
@@ -75,12 +75,12 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
     let described = offers.iter().find(|offer| offer.way == training.way()).copied();
     let fits = |offer: &Offer| {
         let allowed = training.allowed(target).is_none_or(|allowed| offer.bytes <= allowed);
-        allowed && training.in_way(offer.way).plan(target).is_ok_and(|planned| planned.fits())
+        let planned = if allowed { training.in_way(offer.way).plan(target).ok() } else { None };
+        planned.filter(Planned::fits).map(|planned| (*offer, planned.plan.planned_bytes()))
     };
-    let chosen = described.filter(fits).or_else(|| offers.iter().copied().find(fits));
+    let found = described.as_ref().and_then(fits).or_else(|| offers.iter().find_map(fits));
+    let (chosen, planned_bytes) = found.unzip();
     let lines = chosen.map_or_else(Vec::new, |chosen| training.in_way(chosen.way).lines_beside(&training));
-    let planned_bytes =
-        chosen.and_then(|chosen| Some(training.in_way(chosen.way).plan(target).ok()?.plan.planned_bytes()));
     Training::keep_front(&mut offers);
     let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.in_way(offer.way).plan(target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));

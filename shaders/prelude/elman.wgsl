@@ -1,5 +1,5 @@
-// The cell of one timestep t of Elman's recurrence: y = f(xp + sum), f being number F, the sum begun with the bias. A row at
-// or past its end is held: y is what it was before.
+// The cell of one timestep t of Elman's recurrence: y = f(xp + sum), f being number F, the sum begun with the bias. A row
+// at or past its end is held: y is what it was before.
 //
 // m: B, n and k: H, stride: from one row of `a` to the next; since and steps: which of the window's `time` timesteps, in
 // the order in which they are made; a and all after it: where each operand begins in what is bound, in elements.
@@ -29,9 +29,7 @@ fn first(col: u32) -> Num {
 fn keep(row: u32, col: u32, sum: Num) {
     let i = of_now(p.y, p.n) + row * p.n + col;
     var y = activates({F}u, get_y(i) + sum);
-//: if LEN == 1
-    if moment() >= lengths[p.lengths + row] { y = held(row, col); }
-//: end
+    if is_held(row) { y = held(row, col); }
     put_y(i, y);
 //: if W == 1
     keep_h(row, col, get_y(i));

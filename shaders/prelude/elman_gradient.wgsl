@@ -1,7 +1,8 @@
 // The gradient of one timestep of Elman's recurrence, given the product of dp of the step after and the
 // weight: dh = sum + dy + carried dh, dp = dh f'(y), f being number F. Of a held row dh is carried on and dp is 0.
 //
-// In a window (W is 1) there need not be lengths (LEN is 0); then what comes in from behind it, if anything, is in what is carried.
+// In a window (W is 1) there need not be lengths (LEN is 0); then what comes in from behind it, if anything, is in what is
+// carried.
 //
 // m: B, n: H, k: H, or 0 where nothing comes after; since and steps: which of the window's `time` timesteps, in the order
 // in which they are made; all after them: where each operand begins in what is bound, in elements.
@@ -40,7 +41,7 @@ fn keep(row: u32, col: u32, sum: Num) {
     let carried = p.carry + at;
 //: if LEN == 1
     let dh = sum + get_dp(i) + get_carry(carried);
-    let held = moment() >= lengths[p.lengths + row];
+    let held = is_held(row);
     put_dp(i, select(dh * slope, Num(0.0), held));
     put_carry(carried, select(Num(0.0), dh, held));
 //: else

@@ -1,6 +1,7 @@
     // The row to finish is always the first and the others move up: written out row by row, this
     // would take a driver longer to compile than all the rest. Rows move by ones among four, fours among M and
-    // only M at a time among all, which moves least.
+    // only M at a time among all, which moves least. Tiles of three and four quads are those of cells whose gates are
+    // apart, which are finished together; see `gates`.
     let end = min(top + {TM}u, p.m);
     for (var row = top; row < end;) {
         let last = min(row + {M}u, end);

@@ -1,7 +1,7 @@
 // The factors of a recurrent product, the weight's rows in such an order that a thread has all gates of its units.
-// Where U is 1, its four sums are those of one unit: three where G is 3, whose last is there twice. Where U is 4, it sums
-// for four units side by side, so that a cell reads and writes four at once: each of its Q quads, as many as gates, is of
-// another gate.
+// Where UNITS is 1, its four sums are those of one unit: three where G is 3, whose last is there twice. Where UNITS is 4, it
+// sums for four units side by side, so that a cell reads and writes four at once: each of its Q quads, as many as gates, is
+// of another gate.
 //
 // Past the last row or unit is that row or unit again, for nothing made of it is kept; past the last k
 // is 0. p.k and p.n are both H, and a multiple of 4 where V is 4.
@@ -12,7 +12,7 @@
 //: end
 //: numbers 1 b HB V reads (G H, H), the weight
 
-//: if U == 4
+//: if UNITS == 4
 alias Units = vec4<f32>;
 fn logistics(x: Units) -> Units { return 1.0 / (1.0 + exp(-x)); }
 fn hyperbolic(x: Units) -> Units { return Units(tangent(x.x), tangent(x.y), tangent(x.z), tangent(x.w)); }
@@ -31,7 +31,7 @@ fn row_of(col: u32) -> u32 { return gate_of(col) * p.n + min(unit_of(col), p.n -
 //: if W == 0
 // a[row, k..k+4]
 fn a4(row: u32, k: u32) -> vec4<f32> { return get_a(p.a + min(row, p.m - 1u) * p.k + k); }
-//: if U == 4
+//: if UNITS == 4
 fn h_before(row: u32, unit: u32) -> Units { return get_a(p.a + row * p.n + unit); }
 //: else
 fn h_before(row: u32, unit: u32) -> Units {
@@ -64,7 +64,7 @@ fn b4(col: u32, k: u32) -> vec4<f32> {
 }
 //: end
 
-//: if U == 4
+//: if UNITS == 4
 fn start(col: u32) -> vec4<f32> { return bias_of(gate_of(col), min(unit_of(col), p.n - 4u)); }
 fn finish_units(row: u32, left: u32, x: Units, y: Units, z: Units, w: Units) {
     let unit = unit_of(left);

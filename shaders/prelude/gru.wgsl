@@ -20,10 +20,10 @@ var<immediate> p: Params;
 
 const BIAS = 1u; // there is a bias
 
-//: numbers 2 bias 0 U reads (3 H)
-//: numbers 3 gates H U updates (B, 3 H) r|z|n, over xp
-//: numbers 4 q H U writes (B, H)
-//: numbers 5 y H U writes (B, H)
+//: numbers 2 bias 0 UNITS reads (3 H)
+//: numbers 3 gates H UNITS updates (B, 3 H) r|z|n, over xp
+//: numbers 4 q H UNITS writes (B, H)
+//: numbers 5 y H UNITS writes (B, H)
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B) if LEN is 1
 
 // Finishes units from `unit` on, given the sums of r, z and n, and a fourth that is nothing.
@@ -36,12 +36,7 @@ fn cell(row: u32, unit: u32, sum_r: Units, sum_z: Units, sum_n: Units, none: Uni
     var n = Units(0.0);
     var linear = Units(0.0);
     var h_now = before;
-//: if LEN == 1
-    let held = moment() >= lengths[p.lengths + row];
-//: else
-    let held = false;
-//: end
-    if !held {
+    if !is_held(row) {
         linear = sum_n;
         r = logistics(get_gates(gate) + sum_r);
         z = logistics(get_gates(gate + p.n) + sum_z);

@@ -20,11 +20,11 @@ var<immediate> p: Params;
 
 const BIAS = 1u; // there is a bias
 
-//: numbers 2 bias 0 U reads (4 H)
-//: numbers 3 gates H U updates (B, 4 H) i|f|g|o, over xp
-//: numbers 4 c_before H U reads (B, H)
-//: numbers 5 c H U writes (B, H)
-//: numbers 6 y H U writes (B, H)
+//: numbers 2 bias 0 UNITS reads (4 H)
+//: numbers 3 gates H UNITS updates (B, 4 H) i|f|g|o, over xp
+//: numbers 4 c_before H UNITS reads (B, H)
+//: numbers 5 c H UNITS writes (B, H)
+//: numbers 6 y H UNITS writes (B, H)
 @group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B) if LEN is 1
 
 // Finishes units from `unit` on, given the sums of i, f, g and o.
@@ -38,12 +38,7 @@ fn cell(row: u32, unit: u32, sum_i: Units, sum_f: Units, sum_g: Units, sum_o: Un
     var o = Units(0.0);
     var c_now = before;
     var h_now = Units(0.0);
-//: if LEN == 1
-    let held = moment() >= lengths[p.lengths + row];
-//: else
-    let held = false;
-//: end
-    if held {
+    if is_held(row) {
         h_now = h_before(row, unit);
     } else {
         i = logistics(get_gates(gate) + sum_i);

@@ -47,8 +47,7 @@ fn keep(row: u32, col: u32, sum: Num) {
     let of_h = p.carry + at;
     let of_c = of_h + p.m * p.n;
     let dh = sum + get_dy(of_these(p.dy, p.n) + at) + get_carry(of_h);
-//: if LEN == 1
-    if moment() >= lengths[p.lengths + row] {
+    if is_held(row) {
         put_carry(of_h, dh);
         put_gates(gate, Num(0.0));
         put_gates(gate + p.n, Num(0.0));
@@ -56,7 +55,6 @@ fn keep(row: u32, col: u32, sum: Num) {
         put_gates(gate + 3u * p.n, Num(0.0));
         return;
     }
-//: end
     let i = get_gates(gate);
     let f = get_gates(gate + p.n);
     let g = get_gates(gate + 2u * p.n);

@@ -34,3 +34,10 @@ fn moment() -> u32 { return p.t; }
 fn of_now(start: u32, width: u32) -> u32 { return start; }
 fn of_these(start: u32, width: u32) -> u32 { return start; }
 //: end
+
+// Whether a row has ended at or before the timestep, where there are lengths (LEN is 1).
+//: if LEN == 1
+fn is_held(row: u32) -> bool { return moment() >= lengths[p.lengths + row]; }
+//: else
+fn is_held(row: u32) -> bool { return false; }
+//: end

@@ -85,7 +85,8 @@ impl Graph {
     }
 
     /// Has the nodes of `ahead` at positions `block` whose results are not kept made again within `back`, in front of
-    /// the first that reads any of these. Returns whether any of them is worth a word.
+    /// the first that reads any of these. Returns whether any of them is one that would not be made again
+    /// anyway.
     fn recompute_block(
         &mut self,
         ahead: &[NodeId],

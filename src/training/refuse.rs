@@ -111,9 +111,8 @@ impl Planned {
         let (training, target) = (&self.training, &self.plan.target);
         let shortest = training.shortest_window();
         let least = Training { window: shortest, batch: 1, accumulate: 1, ..training.clone() };
-        let storages = [training.storage, Storage::F16];
-        let kept = storages.into_iter().take(if training.learn { 2 } else { 1 });
-        let smallest = kept.filter_map(|storage| {
+        let in_halves = (training.learn && training.storage == Storage::F32).then_some(Storage::F16);
+        let smallest = [training.storage].into_iter().chain(in_halves).filter_map(|storage| {
             let least = least.clone().storage(storage);
             let offers = least.offers(target, &Rates::assumed()).ok()?;
             let smallest = offers.iter().min_by_key(|offer| offer.bytes)?;

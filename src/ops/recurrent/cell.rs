@@ -177,7 +177,7 @@ impl Cell {
         constants.push(("W", 0));
         if self.gates > 0 {
             // Units that a thread finishes at once.
-            constants.push(("U", if apart > 0 { 4 } else { 1 }));
+            constants.push(("UNITS", if apart > 0 { 4 } else { 1 }));
         }
         let groups = [product.n.div_ceil(tile_columns), product.m.div_ceil(tile_rows), 1];
         (shader.clone().with(&constants), groups)

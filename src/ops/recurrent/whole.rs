@@ -131,7 +131,7 @@ impl Cell {
         constants.extend(self.constants(at, flags));
         constants.push(("W", 1));
         if self.columns() > 1 {
-            constants.push(("U", 1));
+            constants.push(("UNITS", 1));
         }
         if self.keeps_state() {
             // Columns that a unit takes, and the rows and units that the state is kept of.
