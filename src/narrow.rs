@@ -6,7 +6,7 @@
 //! of one slot in all programs. Of values tied to each other so, either all are narrowed or none.
 //!
 //! ```text
-//! x --matmul--> xp ==lstm==> gates ~~> dgates     one class: all of it may be halves
+//! x (fed) --matmul--> xp ==lstm==> gates ~~> dgates   classes: each of them may be halves
 //!        w (a parameter)                          never
 //! dgates, x --matmul--> dw                         never: sums over a batch are kept in full
 //! ```

@@ -415,6 +415,69 @@ fn a_loss_that_is_one_of_several_is_scaled_before_it_is_stored() {
     }
 }
 
+/// A perceptron of 7 features, of which 5 rows end within a word, and whose targets are what it reads where `again`.
+fn perceptron(again: bool) -> Training {
+    let fields = [Field::numbers("x", &[7]), Field::numbers("y", &[7])];
+    let custom = Custom::new(fields, move |b, batch| {
+        let x = batch.field("x")?;
+        let hidden = b.enter("hidden").linear(x, 9, true, Function::Tanh)?;
+        let prediction = b.enter("output").linear(hidden, 7, true, Function::Identity)?;
+        b.enter("loss");
+        let loss = b.mse(prediction, if again { x } else { batch.field("y")? })?;
+        Ok(Answer { prediction, loss })
+    });
+    Training { report_every: 1, ..Training::custom(custom, 5) }.storage(Storage::F16)
+}
+
+fn of_numbers(x: Vec<f32>, y: Vec<f32>) -> Batch {
+    Batch::named([("x", Data::F32(x)), ("y", Data::F32(y))])
+}
+
+#[test]
+fn numbers_that_only_products_read_are_uploaded_in_halves_and_targets_are_not() {
+    let device = device();
+    let bytes = |training: &Training, name: &str| {
+        let plan = planned(training).plan;
+        let slot = plan.graph.slot_ids().find(|&slot| plan.graph[slot].name == name).unwrap();
+        plan.graph[slot].bytes
+    };
+    let training = perceptron(false);
+    assert_eq!(["x", "y"].map(|name| bytes(&training, name)), [72, 140], "35 halves in 18 words, 35 in full");
+    assert_eq!(bytes(&perceptron(true), "x"), 140, "a target is kept in full, whatever else reads it");
+    assert_eq!(bytes(&training.clone().storage(Storage::F32), "x"), 140);
+
+    let batches: Vec<_> = (0..10).map(|i| of_numbers(sessions::noise(35, i), sessions::noise(35, 99 - i))).collect();
+    let found = run(&mut Session::new(&training, &device).unwrap(), &batches);
+    let full = run(&mut Session::new(&training.clone().storage(Storage::F32), &device).unwrap(), &batches);
+    let host = run(&mut on_host(&training), &batches);
+    assert!(apart(&losses(&found), &losses(&full)) < 1e-2, "{found:?}\n{full:?}");
+    assert!(apart(&losses(&found), &losses(&host)) < 1e-3, "{found:?}\n{host:?}");
+    let parts = Training { batch: 10, accumulate: 2, ..training };
+    let twice = |seed| [sessions::noise(35, seed), sessions::noise(35, seed + 1)].concat();
+    let batches: Vec<_> = (0..3).map(|i| of_numbers(twice(2 * i), twice(50 + 2 * i))).collect();
+    let found = run(&mut Session::new(&parts, &device).unwrap(), &batches);
+    let whole = run(&mut Session::new(&Training { accumulate: 1, ..parts }, &device).unwrap(), &batches);
+    assert!(apart(&losses(&found), &losses(&whole)) < 1e-3, "{found:?}\n{whole:?}");
+}
+
+#[test]
+fn a_number_that_no_half_holds_is_refused_before_it_is_uploaded_and_what_is_not_finite_goes_its_way() {
+    let mut session = on_host(&perceptron(false));
+    let with = |x: f32| {
+        let mut numbers = vec![0.5; 35];
+        numbers[11] = x;
+        of_numbers(numbers, vec![0.5; 35])
+    };
+    let refused = session.step(&with(65_520.0)).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "x: 65520 at position 11 is more than a half holds, which is 65504 at most; scale what is read, or keep it in \
+         full, by `storage = \"f32\"`"
+    );
+    let reports = run(&mut session, &[with(-65_504.0), with(f32::NAN), with(0.25)]);
+    assert_eq!(reports.iter().map(|r| r.skipped).collect::<Vec<_>>(), [false, true, false], "{reports:?}");
+}
+
 #[test]
 fn a_model_of_any_layer_can_be_kept_in_halves() {
     let device = device();

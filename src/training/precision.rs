@@ -11,8 +11,9 @@ pub enum Storage {
     /// In full.
     #[default]
     F32,
-    /// In halves wherever the kernels can: activations, gates, carried state, and the gradients of all
-    /// these. Halves the memory of a window; keeps 11 bits of each number.
+    /// In halves wherever the kernels can: activations, gates, carried state, the gradients of all these, and
+    /// numbers that are fed to products, which are uploaded so. Halves the memory of a window; keeps 11 bits of each
+    /// number. One that is fed and above 65504 is refused.
     F16,
 }
 

@@ -102,9 +102,10 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
         builder.graph.keep_copies("first", "next");
     }
     if training.storage == Storage::F16 {
-        // No slots but those of copies are for what is made on the way.
+        // No slots but those of copies are for what is made on the way. Of fields, targets stay in full: losses want them.
         let may_be = [Role::CarriedState, Role::Activation];
-        narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role));
+        let inputs = &handles.fields;
+        narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role) || inputs.contains(&slot));
     }
     let staging = staging(training, target, &builder.graph, &handles);
     let graph = if without.order { builder.graph } else { ordered(builder.graph, target, staging) };

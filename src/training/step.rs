@@ -2,7 +2,7 @@
 
 use super::StepReport;
 use super::canary::{CANARY, answers_wrongly, canary};
-use super::numbers::{index, numbers};
+use super::numbers::{encoded, index, numbers};
 use super::rate::Rate;
 use super::session::{Carry, Pending, Session};
 use crate::data::{Batch, Data};
@@ -112,7 +112,15 @@ impl Session {
         let shape = self.shape.clone();
         for (field, &slot) in shape.fields().iter().zip(&handles.fields) {
             let data = batch.field(&field.name).expect("the batch was checked");
-            self.upload(slot, 0, data.bytes())?;
+            let kept = encoded(data, self.plan().graph.type_in(slot)).map_err(|(at, x)| {
+                Error::Input(format!(
+                    "{}: {x} at position {at} is more than a half holds, which is {} at most; scale what is read, or keep \
+                     it in full, by `storage = \"f32\"`",
+                    field.name,
+                    half::f16::MAX
+                ))
+            })?;
+            self.upload(slot, 0, &kept)?;
             if let Data::U32(ids) = data {
                 self.derive(slot, ids)?;
             }
