@@ -6,7 +6,7 @@
 //! of one slot in all programs. Of values tied to each other so, either all are narrowed or none.
 //!
 //! ```text
-//! x (fed) --matmul--> xp ==lstm==> gates ~~> dgates   classes: each of them may be halves
+//! x (fed) --matmul--> xp ==lstm==> gates ~~> dgates   classes, of which each may be halves
 //!        w (a parameter)                          never
 //! dgates, x --matmul--> dw                         never: sums over a batch are kept in full
 //! ```
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use crate::graph::Graph;
 use crate::ids::{NodeId, SlotId, ValueId};
-use crate::ops::Operand;
+use crate::ops::{Op, Operand};
 use crate::tensor::DType;
 
 /// Keeps in halves whatever of `graph`, all of whose programs are written, can be. `slots` says whether what
@@ -47,6 +47,27 @@ pub fn narrow(graph: &mut Graph, slots: impl Fn(&Graph, SlotId) -> bool) {
     for value in narrowed {
         graph.keep_as(value, DType::F16);
     }
+}
+
+/// Those of `slots` whose content is read by products, and, under whatever name, by nothing else.
+pub fn only_multiplied(graph: &Graph, slots: &[SlotId]) -> Vec<SlotId> {
+    // By slot: whether a product reads it, and whether anything else does.
+    let mut readers: HashMap<SlotId, [bool; 2]> = slots.iter().map(|&slot| (slot, [false; 2])).collect();
+    for &node in graph.programs().iter().flat_map(|program| &program.nodes) {
+        let site = &graph[node].site;
+        // What shows a value under another name does not read it.
+        if site.outputs.iter().all(|&output| graph.viewed(output).is_some()) {
+            continue;
+        }
+        let multiplies = matches!(graph[node].op, Op::Matmul(_) | Op::LinearCrossEntropy(_) | Op::GradientBound(_));
+        for &input in &site.inputs {
+            let home = graph[graph.base(input).value].home;
+            if let Some(found) = home.and_then(|home| readers.get_mut(&home.slot)) {
+                found[usize::from(!multiplies)] = true;
+            }
+        }
+    }
+    slots.iter().copied().filter(|slot| readers[slot] == [true, false]).collect()
 }
 
 /// Whether `value` is all that its slot holds.

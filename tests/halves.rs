@@ -13,7 +13,7 @@ use plimsoll::graph::{Graph, Role};
 use plimsoll::host::{decode, encode};
 use plimsoll::narrow::narrow;
 use plimsoll::nn::{Answer, Cell, Custom, Field, Model, Recurrent, Task};
-use plimsoll::ops::{Embedding, Function, Op, Scale};
+use plimsoll::ops::{Binary, Embedding, Function, Op, Scale, Sum};
 use plimsoll::plan::{Plan, Staging};
 use plimsoll::refusal::Alternative;
 use plimsoll::target::Target;
@@ -415,15 +415,38 @@ fn a_loss_that_is_one_of_several_is_scaled_before_it_is_stored() {
     }
 }
 
-/// A perceptron of 7 features, of which 5 rows end within a word, and whose targets are what it reads where `again`.
-fn perceptron(again: bool) -> Training {
+/// What a network of two fields of 7 numbers learns.
+#[derive(Clone, Copy)]
+enum Learns {
+    /// `y`, by the loss for it.
+    Target,
+    /// `x`, which it reads.
+    Itself,
+    /// `y`, by a loss written by hand.
+    ByHand,
+    /// `x` of a layer norm of it, and `y` nowhere.
+    OfNorm,
+}
+
+/// A perceptron of 7 features, of which 5 rows end within a word.
+fn perceptron(learns: Learns) -> Training {
     let fields = [Field::numbers("x", &[7]), Field::numbers("y", &[7])];
     let custom = Custom::new(fields, move |b, batch| {
         let x = batch.field("x")?;
-        let hidden = b.enter("hidden").linear(x, 9, true, Function::Tanh)?;
+        let norm = matches!(learns, Learns::OfNorm);
+        let read = if norm { b.enter("norm").layer_norm(x, 1e-5, true, true)? } else { x };
+        let hidden = b.enter("hidden").linear(read, 9, true, Function::Tanh)?;
         let prediction = b.enter("output").linear(hidden, 7, true, Function::Identity)?;
         b.enter("loss");
-        let loss = b.mse(prediction, if again { x } else { batch.field("y")? })?;
+        let loss = match learns {
+            Learns::Target => b.mse(prediction, batch.field("y")?)?,
+            Learns::Itself | Learns::OfNorm => b.mse(prediction, x)?,
+            Learns::ByHand => {
+                let off = b.apply_one(Binary::Sub, &[prediction, batch.field("y")?])?;
+                let squares = b.multiply(off, off)?;
+                b.apply_one(Sum { scale: 1.0 / 35.0, accumulate: false }, &[squares])?
+            }
+        };
         Ok(Answer { prediction, loss })
     });
     Training { report_every: 1, ..Training::custom(custom, 5) }.storage(Storage::F16)
@@ -434,17 +457,20 @@ fn of_numbers(x: Vec<f32>, y: Vec<f32>) -> Batch {
 }
 
 #[test]
-fn numbers_that_only_products_read_are_uploaded_in_halves_and_targets_are_not() {
+fn numbers_that_only_products_read_are_uploaded_in_halves_and_others_are_not() {
     let device = device();
-    let bytes = |training: &Training, name: &str| {
+    let bytes = |training: &Training| {
         let plan = planned(training).plan;
-        let slot = plan.graph.slot_ids().find(|&slot| plan.graph[slot].name == name).unwrap();
-        plan.graph[slot].bytes
+        let of = |name| plan.graph.slot_ids().find(|&slot| plan.graph[slot].name == name).unwrap();
+        ["x", "y"].map(|name| plan.graph[of(name)].bytes)
     };
-    let training = perceptron(false);
-    assert_eq!(["x", "y"].map(|name| bytes(&training, name)), [72, 140], "35 halves in 18 words, 35 in full");
-    assert_eq!(bytes(&perceptron(true), "x"), 140, "a target is kept in full, whatever else reads it");
-    assert_eq!(bytes(&training.clone().storage(Storage::F32), "x"), 140);
+    let training = perceptron(Learns::Target);
+    assert_eq!(bytes(&training), [72, 140], "35 halves in 18 words, 35 in full");
+    assert_eq!(bytes(&perceptron(Learns::Itself)), [140; 2], "a loss reads it as well, and nothing `y`");
+    assert_eq!(bytes(&perceptron(Learns::ByHand)), [72, 140], "a loss need not know that it is one");
+    assert_eq!(bytes(&perceptron(Learns::OfNorm)), [140; 2], "a norm takes what no half holds");
+    assert_eq!(bytes(&training.clone().storage(Storage::F32)), [140; 2]);
+    assert_eq!(bytes(&Training { inputs_in_halves: false, ..training.clone() }), [140; 2]);
 
     let batches: Vec<_> = (0..10).map(|i| of_numbers(sessions::noise(35, i), sessions::noise(35, 99 - i))).collect();
     let found = run(&mut Session::new(&training, &device).unwrap(), &batches);
@@ -461,20 +487,26 @@ fn numbers_that_only_products_read_are_uploaded_in_halves_and_targets_are_not() 
 }
 
 #[test]
-fn a_number_that_no_half_holds_is_refused_before_it_is_uploaded_and_what_is_not_finite_goes_its_way() {
-    let mut session = on_host(&perceptron(false));
+fn a_number_that_no_half_holds_is_refused_before_anything_is_done_and_what_is_not_finite_goes_its_way() {
+    let (model, task) = (Model::new().rnn(5).output(), Task::regression(3, 3).each_step());
+    let training = Training { carry_state: true, report_every: 1, ..Training::new(model, task, 4).window(3) };
+    let mut session = on_host(&training.accumulate(2).storage(Storage::F16));
+    // The second timestep's third row, which the second micro-step would read.
     let with = |x: f32| {
-        let mut numbers = vec![0.5; 35];
-        numbers[11] = x;
-        of_numbers(numbers, vec![0.5; 35])
+        let mut numbers = vec![0.5; 36];
+        numbers[12 + 6] = x;
+        Batch::named([("inputs", Data::F32(numbers)), ("targets", Data::F32(vec![0.5; 36]))])
     };
-    let refused = session.step(&with(65_520.0)).unwrap_err().to_string();
+    run(&mut session, &[with(0.25)]);
+    let before = session.state().unwrap();
+    let refused = session.step(&with(-65_520.0)).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "x: 65520 at position 11 is more than a half holds, which is 65504 at most; scale what is read, or keep it in \
-         full, by `storage = \"f32\"`"
+        "inputs: -65520 at position 18, and a half holds no number past 65504 either way; scale what is read, or have it \
+         kept in full (`inputs_in_halves`)"
     );
-    let reports = run(&mut session, &[with(-65_504.0), with(f32::NAN), with(0.25)]);
+    assert_eq!(session.state().unwrap(), before);
+    let reports = run(&mut session, &[with(-65_519.0), with(f32::NAN), with(0.25)]);
     assert_eq!(reports.iter().map(|r| r.skipped).collect::<Vec<_>>(), [false, true, false], "{reports:?}");
 }
 

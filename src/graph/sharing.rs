@@ -33,7 +33,7 @@ impl Graph {
     /// What `value` shows when views are followed to their end; itself, if it is no view.
     ///
     /// A device may demand that some of them be copies.
-    pub(super) fn base(&self, value: ValueId) -> Base {
+    pub(crate) fn base(&self, value: ValueId) -> Base {
         let mut base = Base { value, offset: 0 };
         while let Some(of) = self.viewed(base.value) {
             base = Base { value: of.value, offset: base.offset + of.offset };

@@ -127,6 +127,7 @@ impl Run {
             training.window = steps;
             training.fixed_window = !is_cut;
         }
+        training.inputs_in_halves = self.source.fits_in_halves();
         training.lengths = self.source.has_lengths();
         training.evaluate =
             self.source.has(&self.config, Part::Validation)? || self.source.has(&self.config, Part::Test)?;

@@ -92,6 +92,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_in_halves_stays_in_full_where_the_data_have_more_than_they_hold() {
+        let folder = Scratch::new();
+        let plan = |most: f32| {
+            let file = folder.path("table.csv");
+            let rows: String = (0..20).map(|i| format!("{i},{}\n", if i == 19 { most } else { 1.0 })).collect();
+            std::fs::write(&file, format!("b,a\n{rows}")).unwrap();
+            let text = format!(
+                "[data]\ntype = 'table'\nfile = '{}'\ninputs = ['a']\ntargets = ['b']\ntarget = 'number'\n\
+                 standardise = false\nshuffle = false\nvalidation = 0.0\ntest = 0.1\nworkers = 0\n[[layer]]\n\
+                 type = 'linear'\n[train]\nbatch = 5\nstorage = 'f16'\n",
+                file.display()
+            );
+            let run = Run::new(Config::from_toml(&text, "run.toml").unwrap()).unwrap();
+            let planned = run.plan(&Target::profile("webgpu-default").unwrap()).unwrap();
+            let noted = planned.warnings().iter().any(|warning| warning.about == "inputs");
+            let slot = planned.handles.fields[0];
+            let bytes = planned.plan.graph[slot].bytes;
+            let score = run.score(&mut Session::on_host(planned).unwrap(), Part::Test).unwrap();
+            (bytes, noted, score.is_some_and(|score| score.loss.is_finite()))
+        };
+        assert_eq!(plan(65_519.0), (12, false, true), "5 halves in 3 words");
+        assert_eq!(plan(65_520.0), (20, true, true));
+    }
+
+    #[test]
     fn predictions_do_not_depend_on_the_batch_and_are_in_the_units_of_the_file() {
         for (predict, len) in [("last", 7), ("each", 21)] {
             let alone = predicted(predict, false, 1);

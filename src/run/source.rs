@@ -10,6 +10,7 @@ use crate::data::{
 use crate::error::Error;
 use crate::nn::{Inputs, Targets, Time};
 use crate::text::{IGNORE, Streams, Text, Window};
+use crate::training::fits_in_half;
 
 /// What a run learns from.
 #[derive(Clone, Debug)]
@@ -140,6 +141,17 @@ impl Source {
             Source::Text(text) => Some(text),
             Source::Examples(_) => None,
         }
+    }
+
+    /// Whether halves hold all numbers that a model reads.
+    pub fn fits_in_halves(&self) -> bool {
+        let Source::Examples(examples) = self else { return true };
+        let parts = [&examples.parts.train, &examples.parts.validation, &examples.parts.test];
+        let mut read = parts.into_iter().flat_map(|part| part.fields()).filter(|field| !field.is_target());
+        read.all(|field| match field.values() {
+            Values::Numbers(x) | Values::Bits(x) => x.iter().all(|&x| fits_in_half(x)),
+            Values::Pixels(_) | Values::Ids { .. } | Values::Classes { .. } => true,
+        })
     }
 
     /// Its examples, if it is no text.

@@ -1,10 +1,13 @@
 //! A step's data against what its run expects: checked before the device sees it, and cut into
 //! micro-steps.
 
-use super::Training;
+use super::numbers::fits_in_half;
+use super::{Planned, Training};
 use crate::data::{Batch, Data};
 use crate::error::Error;
+use crate::ids::SlotId;
 use crate::nn::{Count, Field};
+use crate::tensor::DType;
 use crate::text::IGNORE;
 
 /// The fields and extents of a run's batches.
@@ -14,16 +17,26 @@ pub(super) struct Shape {
     count: Count,
     time: u32,
     lengths: bool,
+    /// For each field, whether its numbers are kept in halves.
+    halves: Vec<bool>,
 }
 
 impl Shape {
     pub(super) fn of(training: &Training) -> Self {
+        let fields = training.network.fields();
         Self {
-            fields: training.network.fields(),
+            halves: vec![false; fields.len()],
+            fields,
             count: training.network.count(),
             time: training.window,
             lengths: training.lengths,
         }
+    }
+
+    /// The same for what `planned` keeps in halves.
+    pub(super) fn kept_by(self, planned: &Planned) -> Self {
+        let in_halves = |slot: &SlotId| planned.plan.graph.type_in(*slot).is_some_and(|ty| ty.dtype == DType::F16);
+        Self { halves: planned.handles.fields.iter().map(in_halves).collect(), ..self }
     }
 
     /// The fields, in the order of the plan's slots.
@@ -40,9 +53,11 @@ impl Shape {
     pub(super) fn accepted(&self, batch: Batch, rows: u32) -> Result<Batch, Error> {
         self.check(&batch, rows)?;
         let batch = self.masked(batch);
-        for field in &self.fields {
-            if let (Some(Data::U32(ids)), Some(below)) = (batch.field(&field.name), field.below) {
-                in_range(&field.name, ids, below, field.optional)?;
+        for (field, &halves) in self.fields.iter().zip(&self.halves) {
+            match (batch.field(&field.name), field.below) {
+                (Some(Data::U32(ids)), Some(below)) => in_range(&field.name, ids, below, field.optional)?,
+                (Some(Data::F32(x)), _) if halves => in_halves(&field.name, x)?,
+                _ => {}
             }
         }
         Ok(batch)
@@ -184,6 +199,18 @@ fn in_range(name: &str, ids: &[u32], below: u32, ignored: bool) -> Result<(), Er
     match wrong {
         None => Ok(()),
         Some(at) => Err(Error::Input(format!("{name}: id {} at position {at} is not below {below}", ids[at]))),
+    }
+}
+
+fn in_halves(name: &str, x: &[f32]) -> Result<(), Error> {
+    match x.iter().position(|&x| !fits_in_half(x)) {
+        None => Ok(()),
+        Some(at) => Err(Error::Input(format!(
+            "{name}: {} at position {at}, and a half holds no number past {} either way; scale what is read, or have it \
+             kept in full (`inputs_in_halves`)",
+            x[at],
+            half::f16::MAX
+        ))),
     }
 }
 

@@ -42,6 +42,7 @@ pub use bargain::{Bargain, Offer};
 pub use groups::ParameterGroup;
 pub use guard::{NonFinite, Origin};
 pub use handles::{Handles, SampleHandles};
+pub(crate) use numbers::fits_in_half;
 pub use optimizer::Optimizer;
 pub use precision::{LossScale, Storage};
 pub use profile::OpTime;
@@ -97,6 +98,9 @@ pub struct Training {
     pub release_gradients: bool,
     /// How floats between two dispatches are stored.
     pub storage: Storage,
+    /// Whether numbers of a batch that products alone read are kept so too, and uploaded so: none of them may then be
+    /// past 65504, which is the most that halves hold.
+    pub inputs_in_halves: bool,
     /// How products read parameters, in halves only where what they make is kept so. The optimizer's are in full.
     pub parameter_storage: Storage,
     /// Whether copies of parameters in halves that the first micro-step of an update makes are kept for the others, in
@@ -166,6 +170,7 @@ impl Training {
             recompute: None,
             release_gradients: false,
             storage: Storage::default(),
+            inputs_in_halves: true,
             parameter_storage: Storage::default(),
             keep_copies: true,
             loss_scale: LossScale::default(),

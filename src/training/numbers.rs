@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use half::slice::HalfFloatSliceExt;
+
 use crate::data::Data;
 use crate::tensor::{DType, TensorType};
 
@@ -27,21 +29,21 @@ pub(super) fn decoded(bytes: &[u8], ty: Option<&TensorType>) -> Vec<f32> {
     }
 }
 
+/// Whether `x` is, to a half's precision, the same number in a half: 65520 and above are infinite in one.
+pub(crate) fn fits_in_half(x: f32) -> bool {
+    !x.is_finite() || x.abs() < 65_520.0
+}
+
 /// What a slot that holds one tensor of this type keeps of `data`.
-///
-/// # Errors
-/// The place and the number of the first that is finite, and infinite as it is kept.
-pub(super) fn encoded<'a>(data: &'a Data, ty: Option<&TensorType>) -> Result<Cow<'a, [u8]>, (usize, f32)> {
+pub(super) fn encoded<'a>(data: &'a Data, ty: Option<&TensorType>) -> Cow<'a, [u8]> {
     match (data, ty) {
         (Data::F32(x), Some(ty)) if ty.dtype == DType::F16 => {
-            if let Some(at) = x.iter().position(|x| x.is_finite() && !half::f16::from_f32(*x).is_finite()) {
-                return Err((at, x[at]));
-            }
-            let mut bytes: Vec<u8> = x.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect();
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            Ok(Cow::Owned(bytes))
+            // A slot of halves ends with a whole word.
+            let mut halves = vec![half::f16::ZERO; x.len().next_multiple_of(2)];
+            halves[..x.len()].convert_from_f32_slice(x);
+            Cow::Owned(bytemuck::cast_slice(&halves).to_vec())
         }
-        _ => Ok(Cow::Borrowed(data.bytes())),
+        _ => Cow::Borrowed(data.bytes()),
     }
 }
 

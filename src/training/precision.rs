@@ -12,8 +12,8 @@ pub enum Storage {
     #[default]
     F32,
     /// In halves wherever the kernels can: activations, gates, carried state, the gradients of all these, and
-    /// numbers that are fed to products, which are uploaded so. Halves the memory of a window; keeps 11 bits of each
-    /// number. One that is fed and above 65504 is refused.
+    /// numbers of a batch that products alone read, which are uploaded so ([`Training::inputs_in_halves`]). Halves the
+    /// memory of a window; keeps 11 bits of each number.
     F16,
 }
 

@@ -12,7 +12,7 @@
 use crate::error::Error;
 use crate::graph::{Derived, Graph, Role};
 use crate::ids::{SlotId, ValueId};
-use crate::narrow::narrow;
+use crate::narrow::{narrow, only_multiplied};
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
 use crate::plan::{Outline, Plan, Staging, ordered};
@@ -102,10 +102,11 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
         builder.graph.keep_copies("first", "next");
     }
     if training.storage == Storage::F16 {
-        // No slots but those of copies are for what is made on the way. Of fields, targets stay in full: losses want them.
+        // No slots but those of copies are for what is made on the way, and none of fields but what is fed to products.
         let may_be = [Role::CarriedState, Role::Activation];
-        let inputs = &handles.fields;
-        narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role) || inputs.contains(&slot));
+        let fields = if training.inputs_in_halves { &handles.fields[..] } else { &[] };
+        let fed = only_multiplied(&builder.graph, fields);
+        narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role) || fed.contains(&slot));
     }
     let staging = staging(training, target, &builder.graph, &handles);
     let graph = if without.order { builder.graph } else { ordered(builder.graph, target, staging) };
@@ -331,7 +332,8 @@ fn derived(graph: &Graph) -> Vec<(SlotId, Derived)> {
 }
 
 /// Buffers large enough that a step is one submission and a report one readback.
-fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handles) -> Staging {
+/// The host's buffers, as large as one submission needs them.
+pub(super) fn staging(training: &Training, target: &Target, graph: &Graph, handles: &Handles) -> Staging {
     let bytes = |slot: SlotId| graph[slot].bytes.next_multiple_of(8);
     let mut micro = handles.fields.clone();
     micro.extend(handles.keep.into_iter().chain(handles.lengths).chain(handles.dropout));

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::graph::Role;
-use crate::plan::{Plan, Saving};
+use crate::plan::{Saving, Staging};
 
-use super::programs::{Without, plan_without};
+use super::programs::{Without, plan_without, staging};
 use super::{Planned, Storage, Training};
 
 /// A way of saving memory, and what the run would take without it.
@@ -16,7 +16,8 @@ pub struct Saved {
     pub saving: &'static str,
     /// How, in a few words.
     pub how: &'static str,
-    /// What [`Plan::planned_bytes`] would be without it alone, the host's buffers unchanged.
+    /// What [`Plan::planned_bytes`](crate::plan::Plan::planned_bytes) would be without it alone, the host's buffers no
+    /// larger where a budget has made them smaller.
     pub without_bytes: u64,
 }
 
@@ -43,45 +44,47 @@ impl Planned {
         add("bytes used again", "once nobody needs what lay there", plan.bytes_without(&[Saving::Reuse]));
         add("results in place", "over what they are made from", plan.bytes_without(&[Saving::InPlace]));
         add("views", "bytes of another value, not copies", plan.bytes_without(&[Saving::Views]));
-        add("logits in chunks", "with what is learnt of each, then the next", self.with_device_bytes_of(&chunks.plan));
-        add("gradients in pieces", "what a layer hands back, as it is read", self.with_device_bytes_of(&pieces.plan));
-        add("made again", "what is cheap, rather than kept", self.with_device_bytes_of(&repeats.plan));
-        add("order of steps", "another than written, if less is alive", self.with_device_bytes_of(&order.plan));
+        add("logits in chunks", "with what is learnt of each, then the next", self.with_device_bytes_of(&chunks));
+        add("gradients in pieces", "what a layer hands back, as it is read", self.with_device_bytes_of(&pieces));
+        add("made again", "what is cheap, rather than kept", self.with_device_bytes_of(&repeats));
+        add("order of steps", "another than written, if less is alive", self.with_device_bytes_of(&order));
         if training.storage == Storage::F16 {
             let full = replanned(&full, Without::default())?;
-            add("halves", "what lies between dispatches, in f16", self.with_device_bytes_of(&full.plan));
+            add("halves", "what lies between dispatches, in f16", self.with_device_bytes_of(&full));
         }
         if training.segments.is_some() {
             let whole = replanned(&Training { segments: None, ..training.clone() }, Without::default())?;
-            add(
-                "segments",
-                "a window piece by piece, made again on the way back",
-                self.with_device_bytes_of(&whole.plan),
-            );
+            add("segments", "a window piece by piece, made again on the way back", self.with_device_bytes_of(&whole));
         }
         if training.recompute.is_some() {
             let kept = replanned(&Training { recompute: None, ..training.clone() }, Without::default())?;
-            add(
-                "recomputed activations",
-                "block by block on the way back, not kept",
-                self.with_device_bytes_of(&kept.plan),
-            );
+            add("recomputed activations", "block by block on the way back, not kept", self.with_device_bytes_of(&kept));
         }
         if training.release_gradients {
             let kept = replanned(&Training { release_gradients: false, ..training.clone() }, Without::default())?;
-            add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept.plan));
+            add("released gradients", "none is kept once it is used", self.with_device_bytes_of(&kept));
         }
         let full = Training { segments: None, recompute: None, release_gradients: false, ..full };
-        let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true, order: true })?.plan;
-        let bytes = bare.bytes_without(&Saving::ALL) - bare.staging.bytes() + plan.staging.bytes();
+        let bare = replanned(&full, Without { chunks: true, pieces: true, repeats: true, order: true })?;
+        let own = bare.plan.staging.bytes();
+        let bytes = bare.plan.bytes_without(&Saving::ALL) - own + self.staging_beside(&bare).bytes();
         add(NONE_OF_THEM, "every value has bytes of its own", bytes);
         Ok(found)
     }
 
-    /// Bytes of the buffers of `other`, with the host's of this plan: those follow the budget, not the plan.
-    fn with_device_bytes_of(&self, other: &Plan) -> u64 {
-        let roles = other.roles().into_iter().filter(|(role, _)| *role != Role::Staging);
-        roles.map(|(_, bytes)| bytes).chain([self.plan.staging.bytes()]).fold(0, u64::saturating_add)
+    /// Bytes of `other` with the host's buffers that it would have beside this plan's.
+    fn with_device_bytes_of(&self, other: &Planned) -> u64 {
+        let roles = other.plan.roles().into_iter().filter(|(role, _)| *role != Role::Staging);
+        roles.map(|(_, bytes)| bytes).chain([self.staging_beside(other).bytes()]).fold(0, u64::saturating_add)
+    }
+
+    /// The host's buffers of `other`: its own, or these where a budget has made them smaller.
+    fn staging_beside(&self, other: &Planned) -> Staging {
+        let uncut = |planned: &Planned| {
+            let Planned { training, plan, handles, .. } = planned;
+            staging(training, &plan.target, &plan.graph, handles)
+        };
+        if uncut(self) == self.plan.staging { uncut(other) } else { self.plan.staging }
     }
 }
 

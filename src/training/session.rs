@@ -73,7 +73,7 @@ impl Session {
     }
 
     pub(super) fn on(engine: Box<dyn Engine>, planned: Planned) -> Result<Self, Error> {
-        let (shape, plateau) = (Shape::of(&planned.training), PlateauState::default());
+        let (shape, plateau) = (Shape::of(&planned.training).kept_by(&planned), PlateauState::default());
         let (pending, canary) = (VecDeque::new(), 0.0);
         let mut session = Self { engine, planned, shape, plateau, step: 0, canary, pending, first_step: None };
         let seed = session.planned.training.seed;

@@ -112,14 +112,7 @@ impl Session {
         let shape = self.shape.clone();
         for (field, &slot) in shape.fields().iter().zip(&handles.fields) {
             let data = batch.field(&field.name).expect("the batch was checked");
-            let kept = encoded(data, self.plan().graph.type_in(slot)).map_err(|(at, x)| {
-                Error::Input(format!(
-                    "{}: {x} at position {at} is more than a half holds, which is {} at most; scale what is read, or keep \
-                     it in full, by `storage = \"f32\"`",
-                    field.name,
-                    half::f16::MAX
-                ))
-            })?;
+            let kept = encoded(data, self.plan().graph.type_in(slot));
             self.upload(slot, 0, &kept)?;
             if let Data::U32(ids) = data {
                 self.derive(slot, ids)?;

@@ -33,7 +33,7 @@ impl Planned {
     /// What takes a large share of the plan for a reason that is easily overlooked, the most particular first.
     pub fn warnings(&self) -> Vec<Warning> {
         let [weight, logits, windows] = [self.large_weight(), self.logits(), self.whole_windows()];
-        let all = [weight, logits, windows, self.in_full(), self.masters(), self.accumulated()];
+        let all = [weight, logits, windows, self.in_full(), self.inputs_in_full(), self.masters(), self.accumulated()];
         all.into_iter().flatten().collect()
     }
 
@@ -147,6 +147,18 @@ impl Planned {
              and are {share}."
         );
         Some(Warning { about: "halves", bytes, text })
+    }
+
+    /// Numbers that are too large to be fed in halves.
+    fn inputs_in_full(&self) -> Option<Warning> {
+        if self.training.storage != Storage::F16 || self.training.inputs_in_halves {
+            return None;
+        }
+        let text =
+            "Numbers that are fed stay in f32: the data have one past 65504, which is the most that halves hold. \
+                    Scaled, they would take half as much, and be learnt from more easily."
+                .into();
+        Some(Warning { about: "inputs", bytes: self.role(Role::Input), text })
     }
 
     /// Copies in halves beside what they are copies of, however small a share they are: they save nothing.
