@@ -38,7 +38,7 @@ fn main() -> Result<(), Error> {
     let forecast = run.predictions(&mut session, Part::Test)?;
     let months = months(&run)?;
     let start = months.len() - forecast.len();
-    let learnt_from = run.examples().map_or(0, |e| e.parts.train.len()) + run.config.train.window as usize;
+    let learnt_from = run.examples().map_or(0, |e| e.parts.train.len()) + run.config.train.timesteps() as usize;
     let means = monthly_means(&months[..learnt_from]);
     let rmse = |rule: &dyn Fn(usize) -> f32| {
         let squares = (start..months.len()).map(|i| f64::from(rule(i) - months[i]).powi(2));

@@ -23,7 +23,7 @@ pub(crate) fn write(config: &Config, file: &Path, features: usize) -> Result<(),
         return Ok(());
     }
     let outputs = outputs(config).ok_or("the last layer of a workload says how many outputs it has")?;
-    let [rows, window] = [config.train.batch, config.train.window].map(|n| n as usize);
+    let [rows, window] = [config.train.batch, config.train.timesteps()].map(|n| n as usize);
     let mut stream = Stream::new(config.seed, Purpose::Data, 0);
     let made = match &config.data.source {
         Source::Arrays { vocabulary: Some(_), .. } => ids(&mut stream, rows, window, outputs),

@@ -147,6 +147,10 @@ fn sequences_of_the_data_are_offered_no_shorter_windows() {
     }
     assert!(offered > 8 && least > 0, "{offered} and {least}");
     // Nor is a window that they do not have passed over in silence.
-    scratch.write("other.toml", &run.replace("window = 24", "window = 12"));
-    assert_has(&scratch.run("plan other.toml", 2), &["`window = 12`", "have 24 timesteps"]);
+    for window in ["window = 12", "window = 32"] {
+        scratch.write("other.toml", &run.replace("window = 24", window));
+        assert_has(&scratch.run("plan other.toml", 2), &[&format!("`{window}`"), "have 24 timesteps"]);
+    }
+    scratch.write("other.toml", &run.replace("window = 24", ""));
+    assert_eq!(planned("other.toml"), planned("run.toml"));
 }

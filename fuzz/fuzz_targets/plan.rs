@@ -63,7 +63,7 @@ fn work(config: &Config) -> u64 {
         _ => 1,
     };
     let layers = config.layers.iter().map(|layer| stack(&layer.kind)).fold(0, u64::saturating_add);
-    layers.saturating_mul(u64::from(config.train.window))
+    layers.saturating_mul(u64::from(config.train.timesteps()))
 }
 
 /// What examples of the data that the config names could be.

@@ -104,6 +104,7 @@ impl Config {
             layers: kinds.map(|kind| LayerConfig::new(kind.type_name(), kind)).into(),
             train: TrainConfig {
                 batch: 32,
+                window: Some(TrainConfig::WINDOW),
                 length: Length::Steps(2000),
                 clip_norm: Some(1.0),
                 ..TrainConfig::left_out(&data)

@@ -8,8 +8,8 @@ use super::{DataConfig, ScheduleConfig, Source, TargetKind};
 pub struct TrainConfig {
     /// Rows in one update: streams of a text, else examples.
     pub batch: u32,
-    /// Steps of time in a row; 32 where an example has none or brings its own.
-    pub window: u32,
+    /// Steps of time in a row, as the file says; see [`TrainConfig::timesteps`].
+    pub window: Option<u32>,
     /// Equal parts that a batch is run in; divides `batch`.
     pub accumulate: u32,
     /// When it ends.
@@ -189,11 +189,16 @@ impl TrainConfig {
     /// Timesteps of a window where the file does not say.
     pub const WINDOW: u32 = 32;
 
+    /// Timesteps of a window that is cut from what goes on in time.
+    pub fn timesteps(&self) -> u32 {
+        self.window.unwrap_or(Self::WINDOW)
+    }
+
     /// How a file without `[train]` learns from `data`.
     pub(super) fn left_out(data: &DataConfig) -> Self {
         Self {
             batch: 16,
-            window: Self::WINDOW,
+            window: None,
             accumulate: 1,
             length: Length::Steps(1000),
             report_every: 10,

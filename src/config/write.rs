@@ -91,7 +91,7 @@ fn data_block(data: &DataConfig) -> String {
 fn train_block(train: &TrainConfig, data: &DataConfig) -> String {
     let window = match data.source {
         Source::Table { .. } | Source::Idx { .. } => String::new(),
-        _ => entry("window", train.window),
+        _ => train.window.map_or_else(String::new, |window| entry("window", window)),
     };
     let length = match train.length {
         Length::Steps(steps) => entry("steps", steps),

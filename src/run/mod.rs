@@ -49,7 +49,7 @@ mod settings;
 mod source;
 mod summary;
 
-use crate::config::{Config, Length, TrainConfig};
+use crate::config::{Config, Length};
 use crate::device::Device;
 use crate::error::Error;
 use crate::nn::Time;
@@ -115,9 +115,8 @@ impl Run {
         let (inputs, targets, time) = self.source.task();
         let mut training = self.config.training(inputs, targets, time, self.steps()?);
         if let Some(steps) = self.source.steps().filter(|_| time != Time::None) {
-            let said = training.window;
             let is_cut = matches!(self.config.data.source, crate::config::Source::Series { .. });
-            if !is_cut && said != steps && said != TrainConfig::WINDOW {
+            if let Some(said) = self.config.train.window.filter(|&said| !is_cut && said != steps) {
                 let reason = format!(
                     "`window = {said}` in `[train]`, and the sequences of the data have {steps} timesteps: they are \
                      learnt from whole; leave `window` out, or cut the data into sequences of {said}"
@@ -265,7 +264,7 @@ mod tests {
     fn run(text: &str, validation: f64, batch: u32) -> Run {
         let mut config = Config::default_run();
         config.data.validation = validation;
-        (config.train.batch, config.train.window) = (batch, 3);
+        (config.train.batch, config.train.window) = (batch, Some(3));
         let text = Text::from_bytes(text.as_bytes(), crate::text::Unit::Char, "test").unwrap();
         Run { config, source: Source::Text(text), predict: false }
     }

@@ -18,7 +18,7 @@ impl Config {
         let train = &self.train;
         let writes = task.writes();
         Training {
-            window: if task.is_sequence() { train.window } else { 1 },
+            window: if task.is_sequence() { train.timesteps() } else { 1 },
             carry_state: train.carry_state,
             sample: writes && train.carry_state,
             accumulate: train.accumulate,

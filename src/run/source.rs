@@ -105,7 +105,7 @@ impl Source {
             Words::Series { file, inputs, targets, horizon, predict, standardise } => {
                 let table = csv::read(file, &wanted(inputs, targets, TargetKind::Number))?;
                 let windows = series::Windows {
-                    window: config.train.window as usize,
+                    window: config.train.timesteps() as usize,
                     horizon: *horizon as usize,
                     predict: (*predict).into(),
                 };
@@ -223,7 +223,7 @@ impl Source {
         let train = &config.train;
         Ok(match self {
             Source::Text(text) => {
-                Batches::Streams(Streams::new(ids(text, config, Part::Train)?.into(), train.batch, train.window)?)
+                Batches::Streams(Streams::new(ids(text, config, Part::Train)?.into(), train.batch, train.timesteps())?)
             }
             Source::Examples(examples) => {
                 let loading = loading(config, train.batch, config.data.shuffle, None);
@@ -245,7 +245,7 @@ impl Source {
             Source::Text(text) => {
                 let ids = ids(text, config, part)?;
                 let most = crate::ops::clamp(ids.len() as u64 / 2);
-                let streams = Streams::new(ids.into(), rows.min(most), config.train.window)?;
+                let streams = Streams::new(ids.into(), rows.min(most), config.train.timesteps())?;
                 let windows = (0..streams.windows_per_pass()).map(move |step| streams.window_at(step));
                 Ok(Box::new(windows.map(move |window| with_rows(window, rows).into())))
             }

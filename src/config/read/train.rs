@@ -20,7 +20,7 @@ pub(super) fn train<'t>(top: &Section<'t>, data: Option<&DataConfig>, notes: &mu
     let optimizer = given.map_or(Some(default.optimizer.clone()), |value| optimizer::optimizer(value, notes));
     TrainConfig {
         batch: batch.unwrap_or(default.batch),
-        window: window(&train, data, notes).unwrap_or(default.window),
+        window: window(&train, data, notes).or(default.window),
         accumulate: accumulate.unwrap_or(default.accumulate),
         length: length(&train, notes).unwrap_or(default.length),
         report_every: train.count("report_every", notes).unwrap_or(default.report_every),

@@ -166,7 +166,6 @@ impl Any {
     }
 
     fn train(&mut self, data: &DataConfig) -> TrainConfig {
-        let default = TrainConfig::left_out(data);
         let has_window = !matches!(data.source, Source::Table { .. } | Source::Idx { .. });
         let may_carry = !data.is_without_time() && !data.shuffle;
         let (parts, length) = (self.count() % 999 + 1, self.steps());
@@ -189,7 +188,7 @@ impl Any {
                 .map_or(LossScaleConfig::Dynamic, LossScaleConfig::Static),
             non_finite: self.maybe(|any| any.word(NonFiniteConfig::WORDS)),
             batch: parts * 7,
-            window: if has_window { self.count() } else { default.window },
+            window: if has_window && self.flag() { Some(self.count()) } else { None },
             accumulate: parts,
             length: if self.flag() { Length::Steps(length) } else { Length::Epochs(length) },
             report_every: self.count(),

@@ -65,7 +65,7 @@ fn what_is_left_out_has_its_default() {
                   hidden_size = 256\n[[layer]]\ntype = \"linear\"\n";
     let mut expected = Config::default_run();
     (expected.train.batch, expected.train.length) = (16, Length::Steps(1000));
-    expected.train.clip_norm = None;
+    (expected.train.window, expected.train.clip_norm) = (None, None);
     expected.budget.memory = None;
     assert_eq!(read(layers), expected);
     let empty_tables = format!("{layers}[data]\n[train]\n[checkpoint]\n[budget]\n");
