@@ -107,6 +107,10 @@ fn what_is_wrong_exits_with_2_and_names_its_line() {
     assert_has(&pack(&file, "", 2), &["line 3, column `upper`", "found 2", "more than 6"]);
     let file = File::new("columns", "id,lower,size\n");
     assert_has(&pack(&file, "", 2), &["line 1", "`upper` or `end`"]);
+    // Offsets under one id would be nobody's.
+    let file = File::new("twice", "id,lower,upper,size\na,0,4,3\nb,2,6,3\na,5,9,3\n");
+    let name = file.0.display().to_string();
+    assert_has(&pack(&file, "", 2), &[&name, "line 4, column `id`", "\"a\", which line 2 has too", "rename one"]);
     let right = File::new("time", BUFFERS);
     assert_has(&pack(&right, "--time soon", 2), &["`soon` is no length of time", "500ms"]);
     assert_has(&pack(&right, "--time 10ss", 2), &["is no length of time"]);

@@ -4,6 +4,7 @@
 //! (or `end`), `size`, and perhaps `alignment` and `offset`. A buffer is alive from `lower` up to but not at `upper`;
 //! a column named `end` is its last moment instead. Other columns are kept and not looked at.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -45,7 +46,8 @@ pub struct Buffers {
 ///
 /// # Errors
 /// [`DataError::Storage`] if the file cannot be read, else a [`DataError::Fault`] with line and column: a column that
-/// is not there, a cell that is no whole number, a life that ends before it begins, sizes that cannot be added up.
+/// is not there, a cell that is no whole number, a life that ends before it begins, sizes that cannot be added up, an id
+/// that another line has.
 pub fn read(path: &Path) -> Result<Buffers, DataError> {
     let (file, _) = open(path)?;
     parse(BufReader::new(file), path)
@@ -200,6 +202,8 @@ struct Rows {
     offsets: Vec<u64>,
     records: Vec<StringRecord>,
     total: u64,
+    /// The line of each id.
+    lines: HashMap<String, u64>,
 }
 
 impl Rows {
@@ -228,7 +232,14 @@ impl Rows {
             row.fault(columns.size, found, format!("no more than {} in all", u64::MAX), "count in a larger unit")
         })?;
         self.offsets.push(columns.offset.map_or(Ok(0), |at| row.number(at))?);
-        self.ids.push(row.record[columns.id].to_string());
+        let id = row.record[columns.id].to_string();
+        // Else nobody could tell whose offset is whose.
+        if let Some(first) = self.lines.insert(id.clone(), row.line) {
+            let found = format!("{id:?}, which line {first} has too");
+            let remedy = "rename one of the two, or take one out if they are the same buffer";
+            return Err(row.fault(columns.id, found, "an id of its own for each buffer", remedy));
+        }
+        self.ids.push(id);
         self.lives.push((lower, end));
         self.sizes.push(size);
         self.aligns.push(align);
@@ -306,6 +317,12 @@ mod tests {
         assert_refused("id,lower,upper,size,alignment\n1,0,1,3,0\n", &["column `alignment`", "1 or more"]);
         assert_refused("id,lower,upper,size,gaps\n1,0,9,3,2-4\n", &["column `gaps`", "2-4", "no gaps"]);
         assert_refused("id,lower,upper,size\n1,0,1\n", &["line 2", "3 cells", "wanted 4"]);
+        let twice = "size,buffer,lower,upper\n3,a,0,1\n3,b,0,1\n4, a,7,9\n";
+        assert_refused(
+            twice,
+            &["b.csv, line 4, column `buffer`", "\"a\", which line 2 has too", "of its own", "rename"],
+        );
+        assert_refused("id,lower,upper,size\n,0,1,3\n,5,6,3\n", &["line 3, column `id`", "\"\", which line 2"]);
         let large = format!("id,lower,upper,size\n1,0,1,{}\n2,5,6,2\n", u64::MAX - 1);
         assert_refused(&large, &["line 3, column `size`", "found 2, when the 1 buffers", "in all"]);
         assert_refused("id,lower,upper,size\n1,0,99999999999999999999,3\n", &["line 2, column `upper`"]);
