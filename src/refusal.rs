@@ -8,6 +8,9 @@ use crate::bytes::Bytes;
 use crate::plan::check::Violation;
 use crate::plan::report::PeakTenant;
 
+/// What the host has left, as a limit that a run may exceed.
+pub(crate) const HOST_MEMORY: &str = "available_memory";
+
 /// A setting under which the same model would fit, found by planning it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
@@ -29,6 +32,8 @@ pub struct Alternative {
     pub keep_copies: bool,
     /// Whether what lies between dispatches is in halves.
     pub halves: bool,
+    /// Threads that have batches ready, where fewer of them are what it changes.
+    pub workers: Option<u32>,
     /// What it would take.
     pub planned_bytes: u64,
     /// What an update is estimated to take, beside what the run as described would.
@@ -69,7 +74,13 @@ pub struct Least {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "REFUSED: the plan needs {} and does not fit. Nothing was allocated.", Bytes(self.planned_bytes))?;
+        let needed = Bytes(self.planned_bytes);
+        match self.violations.iter().all(|violation| violation.limit == HOST_MEMORY) {
+            true => {
+                writeln!(f, "REFUSED: the host cannot hold the run, whose plan needs {needed}. Nothing was allocated.")?
+            }
+            false => writeln!(f, "REFUSED: the plan needs {needed} and does not fit. Nothing was allocated.")?,
+        }
         for violation in &self.violations {
             writeln!(f, "  {}", violation.sentence())?;
         }

@@ -1,5 +1,9 @@
 //! Every limit refuses: one violation each, several at once, with both numbers and what would fit.
 
+#[path = "common/pasted.rs"]
+mod pasted;
+
+use pasted::pasted;
 use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 use plimsoll::error::{Error, ErrorKind};
@@ -290,24 +294,6 @@ fn settings_that_make_no_sense_are_errors_that_say_what_would() {
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().contains(needed), "{error}");
     }
-}
-
-/// What a run file says, with the lines of a refusal pasted over it.
-fn pasted(config: &Config, lines: &[String]) -> Config {
-    let mut file: toml::Table = config.to_toml().parse().unwrap();
-    let mut table = String::new();
-    for line in lines {
-        match line.strip_prefix('[') {
-            Some(head) => table = head.trim_end_matches(']').to_string(),
-            None => {
-                let key: toml::Table = line.parse().unwrap();
-                let table = file.entry(&table).or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap();
-                table.extend(key);
-                line.strip_prefix("# without ").and_then(|gone| table.remove(gone));
-            }
-        }
-    }
-    Config::from_toml(&toml::to_string(&file).unwrap(), "pasted.toml").unwrap_or_else(|e| panic!("{e}\n{lines:?}"))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit};
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
+use plimsoll::memory::Available;
 use plimsoll::run::{self, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
@@ -86,8 +87,14 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// A plan in numbers, with what the run will write to disk.
 pub(crate) fn report(run: &Run, planned: &Planned) -> Result<PlanReport, Error> {
+    report_on(run, planned, None)
+}
+
+/// The same of a plan that is to be run on a `host` with no more memory than that.
+pub(crate) fn report_on(run: &Run, planned: &Planned, host: Option<&Available>) -> Result<PlanReport, Error> {
+    let refusal = run.refusal(planned, host)?;
     let (disk, host) = (Some(DiskUse::of(run, planned)?), Some(HostUse::of(run, planned)?));
-    Ok(PlanReport { disk, host, ..PlanReport::new(planned) })
+    Ok(PlanReport { disk, host, ..PlanReport::with_refusal(planned, refusal) })
 }
 
 /// The run that `file` describes, or the built-in one.

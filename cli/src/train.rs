@@ -6,6 +6,7 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::{Config, Length};
 use plimsoll::device::Device;
 use plimsoll::error::Error;
+use plimsoll::memory;
 use plimsoll::run::checkpoint::Checkpoint;
 use plimsoll::run::{Folder, Learner, Resumption, Run, Score, Summary, Tally, Watcher};
 use plimsoll::storage::load_tensors;
@@ -15,7 +16,7 @@ use crate::args::TrainArgs;
 use crate::driver::compared;
 use crate::estimate;
 use crate::output::{Failure, say};
-use crate::plan::{config, header, report, roles, unit, verdict};
+use crate::plan::{config, header, report_on, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
 use crate::stop;
 use crate::table::{draw, grouped};
@@ -35,17 +36,18 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     let mut device = Device::open()?;
     let probed = args.probe.look(&mut device, resumed.as_ref().and_then(|resumed| resumed.folder.planned_for()));
-    let planned = run.plan(device.target())?;
-    let report = report(&run, &planned)?.with_probe(&planned, probed.clone());
+    let host = memory::available();
+    let planned = run.plan_on(device.target(), host.as_ref())?;
+    let mut report = report_on(&run, &planned, host.as_ref())?.with_probe(&planned, probed.clone());
     say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
+    if let Some(refusal) = report.refusal.take() {
+        return Err(Error::Refused(Box::new(refusal)).into());
+    }
     let planned = planned.accepted()?;
     // Weights that do not belong to the model, a folder that cannot be written to and a disk that has
     // no room for the run are found out before the device is put to work.
     if let Some(weights) = &weights {
         planned.matching(weights)?;
-    }
-    if let Some(host) = &report.host {
-        host.check()?;
     }
     if let Some(disk) = &report.disk {
         disk.check(&path)?;

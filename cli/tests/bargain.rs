@@ -154,3 +154,39 @@ fn sequences_of_the_data_are_offered_no_shorter_windows() {
     scratch.write("other.toml", &run.replace("window = 24", ""));
     assert_eq!(planned("other.toml"), planned("run.toml"));
 }
+
+/// A row of a batch is 2004 bytes, and 256 threads have two batches of 20,000 of them ready each.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_the_host_cannot_hold_is_refused_with_what_would_fit() {
+    let scratch = Scratch::new();
+    let row = |last: &str, of: &dyn Fn(usize) -> String| (0..500).map(of).collect::<Vec<_>>().join(",") + last;
+    let rows: String = (0..8).map(|i| row(",1\n", &|j| ((i * j) % 5).to_string())).collect();
+    scratch.write("data.csv", &(row(",y\n", &|j| format!("x{j}")) + &rows));
+    let inputs = row("", &|j| format!("\"x{j}\""));
+    let run = format!(
+        "[data]\ntype = \"table\"\nfile = \"data.csv\"\ninputs = [{inputs}]\ntargets = [\"y\"]\nvalidation = 0.0\n\
+         workers = 256\n[[layer]]\ntype = \"linear\"\n[train]\nbatch = 20000\nsteps = 1\n"
+    );
+    scratch.write("run.toml", &run);
+    scratch.write("pasted.toml", &run.replace("workers = 256", "workers = 0"));
+    let limited = |args: &str, code: i32| {
+        let program = env!("CARGO_BIN_EXE_plimsoll");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -v 8388608; exec '{program}' {args}")]).current_dir(&scratch.0);
+        common::printed(&mut shell, code)
+    };
+    let text = limited("train run.toml --no-probe --out a", 3);
+    assert_has(
+        &text,
+        &[
+            "REFUSED: the host cannot hold the run",
+            "the host's available_memory allows",
+            "GiB, by ",
+            "batches 19.1 GiB",
+        ],
+    );
+    assert_has(&text, &["the same updates, batches made ready by", "\n      [data]\n      workers = "]);
+    assert!(!scratch.path("a").exists(), "nothing was written");
+    limited("train pasted.toml --no-probe --out a", 0);
+}

@@ -25,6 +25,9 @@ pub struct Violation {
     /// The words that lead to the limit: "the budget", "the device's", "DXGI's".
     #[serde(skip)]
     pub what: &'static str,
+    /// Whose word the limit is, where that is not the one whose limit it is: "the system", of a host's memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Whether the numbers are bytes.
     #[serde(skip)]
     pub in_bytes: bool,
@@ -35,7 +38,8 @@ impl Violation {
     pub fn sentence(&self) -> String {
         let number = |n: u64| if self.in_bytes { Bytes(n).to_string() } else { n.to_string() };
         let (needed, allowed) = (number(self.needed), number(self.allowed));
-        format!("{} {} allows {allowed}, and {} needs {needed}", self.what, self.limit, self.layer)
+        let by = self.by.as_ref().map_or_else(String::new, |by| format!(", by {by}"));
+        format!("{} {} allows {allowed}{by}, and {} needs {needed}", self.what, self.limit, self.layer)
     }
 
     /// The layer or tensor alone.
@@ -82,21 +86,16 @@ fn hold(found: &mut Vec<Violation>, new: Violation) {
 }
 
 fn device(limit: &'static str, needed: u64, allowed: u64, layer: String, in_bytes: bool) -> Violation {
-    Violation { limit, needed, allowed, layer, what: "the device's", in_bytes }
+    Violation { limit, needed, allowed, layer, what: "the device's", by: None, in_bytes }
 }
 
 fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
     let needed = plan.planned_bytes();
-    let layer = "the whole plan".to_string();
-    if let Some(allowed) = memory {
-        hold(
-            found,
-            Violation { limit: "memory", needed, allowed, layer: layer.clone(), what: "the budget", in_bytes: true },
-        );
-    }
-    for (limit, by, allowed) in plan.target.memory_limits() {
-        let what = by.possessive();
-        hold(found, Violation { limit, needed, allowed, layer: layer.clone(), what, in_bytes: true });
+    let budget = memory.map(|allowed| ("memory", "the budget", allowed));
+    let told = plan.target.memory_limits().map(|(limit, by, allowed)| (limit, by.possessive(), allowed));
+    for (limit, what, allowed) in budget.into_iter().chain(told) {
+        let layer = "the whole plan".to_string();
+        hold(found, Violation { limit, needed, allowed, layer, what, by: None, in_bytes: true });
     }
 }
 

@@ -52,7 +52,9 @@ mod summary;
 use crate::config::{Config, Length};
 use crate::device::Device;
 use crate::error::Error;
+use crate::memory::Available;
 use crate::nn::Time;
+use crate::refusal::Refusal;
 use crate::target::Target;
 use crate::text::{Text, bigram_entropy, entropy, unigram_entropy};
 use crate::training::{Planned, Session, Training};
@@ -161,15 +163,37 @@ impl Run {
     /// # Errors
     /// Layers that do not fit one another; too little data for the batch.
     pub fn plan(&self, target: &Target) -> Result<Planned, Error> {
+        self.plan_on(target, None)
+    }
+
+    /// The same for a device of a `host` that has no more memory than that: on a software adapter, whose memory is the
+    /// host's, with what the batches and the copy of the state leave of it. [`Run::refusal`] tells whether they do.
+    ///
+    /// # Errors
+    /// As [`Run::plan`].
+    pub fn plan_on(&self, target: &Target, host: Option<&Available>) -> Result<Planned, Error> {
         let _span = tracing::debug_span!("plan", target = target.name).entered();
         let started = std::time::Instant::now();
-        self.batches()?;
+        let batches = self.batches()?;
         let training = self.training()?;
-        let planned = if self.config.budget.bargain { training.bargain(target)? } else { training.plan(target)? };
+        let room = host::room(&batches, host);
+        let planned = match self.config.budget.bargain {
+            true => training.bargain_in(target, &room)?,
+            false => training.plan(target)?.within(&room).0,
+        };
         let (bytes, values) = (planned.plan.planned_bytes(), planned.plan.graph.value_ids().count());
         let dispatches = planned.plan.schedule.steps.len();
         tracing::info!(bytes, values, dispatches, milliseconds = milliseconds(started), "planned the run");
         Ok(planned)
+    }
+
+    /// Why `planned`, a plan of this run, cannot be run on its device and a `host` that has no more memory than that
+    /// beside the data, with what would fit both; `None` if it can.
+    ///
+    /// # Errors
+    /// Too little data for a batch.
+    pub fn refusal(&self, planned: &Planned, host: Option<&Available>) -> Result<Option<Refusal>, Error> {
+        Ok(self.refused(planned, &self.batches()?, host))
     }
 
     /// Takes the memory of a plan of this run on `device`: where that gives less than it promised, of a smaller one

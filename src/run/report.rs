@@ -139,8 +139,12 @@ impl PlanReport {
 
     /// The numbers of `planned`. If it does not fit, what would is found by planning.
     pub fn new(planned: &Planned) -> Self {
+        Self::with_refusal(planned, planned.refusal())
+    }
+
+    /// The numbers of `planned`, of which it is known already why it cannot run, if it cannot.
+    pub fn with_refusal(planned: &Planned, refusal: Option<Refusal>) -> Self {
         let (training, plan) = (&planned.training, &planned.plan);
-        let refusal = planned.refusal();
         let programs = programs(planned);
         Self {
             format: Self::FORMAT,

@@ -70,8 +70,13 @@ pub struct Streams {
 impl Streams {
     /// Bytes that they take in memory, with the window at hand.
     pub fn bytes(&self) -> u64 {
-        let window = 2 * u64::from(self.batch) * u64::from(self.window);
-        (self.ids.len() as u64 + window) * size_of::<u32>() as u64
+        self.bytes_with(self.batch, self.window)
+    }
+
+    /// The same of so many streams in such windows.
+    pub(crate) fn bytes_with(&self, batch: u32, window: u32) -> u64 {
+        let window = 2 * u64::from(batch) * u64::from(window);
+        (self.ids.len() as u64).saturating_add(window).saturating_mul(size_of::<u32>() as u64)
     }
 
     /// Cuts `ids` into `batch` streams (B) to be read in windows of `window` units (T); what is

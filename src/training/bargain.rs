@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::programs::outline;
 use super::segments::Segments;
-use super::{Planned, Training, Way};
+use super::{Planned, Room, Training, Way};
 use crate::error::Error;
 use crate::plan::{Outline, Rates};
 use crate::target::Target;
@@ -70,18 +70,29 @@ impl Training {
     /// # Errors
     /// As [`Training::plan`].
     pub fn bargain(&self, target: &Target) -> Result<Planned, Error> {
-        let asked = self.plan(target)?;
-        if asked.fits() || !asked.is_too_large() {
+        self.bargain_in(target, &|_| None)
+    }
+
+    /// The same where the host has no more `room` than that.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub(crate) fn bargain_in(&self, target: &Target, room: &Room) -> Result<Planned, Error> {
+        let (asked, fits) = self.plan(target)?.within(room);
+        let most = self.allowed(target).into_iter().chain(room(&asked)).min();
+        if fits || !asked.is_too_large() || most == Some(0) {
             return Ok(asked);
         }
         let rates = Rates::assumed();
         let mut offers = self.offers(target, &rates)?;
         let own = offers.iter().find(|offer| offer.way == self.way());
         let asked_seconds = own.map_or_else(|| asked.plan.seconds(self.accumulate, &rates), |own| own.seconds);
-        offers.retain(|offer| self.allowed(target).is_none_or(|allowed| offer.bytes <= allowed));
+        offers.retain(|offer| most.is_none_or(|most| offer.bytes <= most));
         for offer in &offers {
-            let Ok(planned) = self.in_way(offer.way).plan(target) else { continue };
-            if planned.fits() {
+            let Ok((planned, fits)) = self.in_way(offer.way).plan(target).map(|planned| planned.within(room)) else {
+                continue;
+            };
+            if fits {
                 let bargain = Bargain {
                     asked: self.way(),
                     asked_bytes: asked.plan.planned_bytes(),

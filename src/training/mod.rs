@@ -21,6 +21,7 @@ mod recompute;
 mod refuse;
 mod release;
 mod reports;
+mod room;
 mod savings;
 mod segments;
 mod session;
@@ -56,6 +57,8 @@ pub use state::TrainingState;
 pub use warnings::Warning;
 pub use way::Way;
 pub use writer::{Sampling, Writer};
+
+pub(crate) use room::Room;
 
 /// Timesteps of the longest window; each is a dispatch or two of every recurrent layer.
 const LONGEST_WINDOW: u32 = 1 << 16;

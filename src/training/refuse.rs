@@ -2,22 +2,35 @@
 
 use crate::bytes::Bytes;
 use crate::error::Error;
+use crate::plan::check::Violation;
 use crate::plan::report::{LayerBytes, PeakTenant};
 use crate::plan::{Plan, Rates};
 use crate::refusal::{Alternative, Least, Refusal};
 use crate::target::Target;
 
-use super::{Offer, Planned, Storage, Training, Way};
+use super::{Offer, Planned, Room, Storage, Training, Way};
 
 impl Planned {
     /// Why the plan cannot run, with what would fit; `None` if it can.
     pub fn refusal(&self) -> Option<Refusal> {
-        let violations = self.plan.violations(self.memory());
+        self.refusal_in(&|_| None, None, Vec::new())
+    }
+
+    /// The same where the host has no more `room` than that, which `exceeded` says if it is too little; `others` would
+    /// fit too.
+    pub(crate) fn refusal_in(
+        &self,
+        room: &Room,
+        exceeded: Option<Violation>,
+        others: Vec<Alternative>,
+    ) -> Option<Refusal> {
+        let mut violations = self.plan.violations(self.memory());
+        violations.extend(exceeded);
         if violations.is_empty() {
             return None;
         }
         let planned_bytes = self.plan.planned_bytes();
-        let alternatives = self.alternatives();
+        let alternatives = [others, self.alternatives_in(room)].concat();
         let least = if alternatives.is_empty() { self.least() } else { None };
         Some(Refusal { planned_bytes, violations, tenants: largest(&self.plan), alternatives, least })
     }
@@ -41,33 +54,39 @@ impl Planned {
     /// Windows are left as they are unless state is carried from one to the next and they are cut here: else a window is
     /// all that a row has, and a shorter one would be other data.
     pub fn alternatives(&self) -> Vec<Alternative> {
+        self.alternatives_in(&|_| None)
+    }
+
+    fn alternatives_in(&self, room: &Room) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         let shortest = training.shortest_window();
-        let mut found = self.same_updates();
+        let mut found = self.same_updates(room);
         if training.storage == Storage::F32 && training.learn {
             let halves = training.clone().storage(Storage::F16);
-            let halves = if found.is_empty() { halves.bargain(target) } else { halves.plan(target) };
-            let halves = halves.ok().filter(Planned::fits);
+            let halves = if found.is_empty() { halves.bargain_in(target, room) } else { halves.plan(target) };
+            let halves = halves.ok().and_then(|planned| fitted(planned, room));
             let change = "the same batch, what is made on the way in halves, whose rounding changes numbers";
             found.extend(halves.map(|p| self.alternative(&p, change)));
         }
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
-        found.extend(largest_fit(rows - 1, target, batch).map(|p| self.alternative(&p, "the largest batch that fits")));
+        let largest_fit =
+            |most: u32, with: &dyn Fn(u32) -> Training| largest_of(most, |size| fitting(&with(size), target, room));
+        found.extend(largest_fit(rows - 1, &batch).map(|p| self.alternative(&p, "the largest batch that fits")));
         if shortest < training.window {
             let shorter = |window| Training { window, ..training.clone() };
-            let shorter = largest_fit(training.window - 1, target, shorter);
+            let shorter = largest_fit(training.window - 1, &shorter);
             found.extend(shorter.map(|p| self.alternative(&p, "the largest window that fits")));
         }
         if found.is_empty() && shortest < training.window {
             let single = |i: u32| Training { window: 1, ..batch(i) };
-            let single = largest_fit(rows, target, single);
+            let single = largest_fit(rows, &single);
             found.extend(single.map(|p| self.alternative(&p, "the largest batch of single timesteps")));
         }
         if found.is_empty() {
             let least =
                 self.smallest().filter(|p| self.training.allowed(target).is_none_or(|n| p.plan.planned_bytes() <= n));
-            let least = least.filter(Planned::fits);
+            let least = least.and_then(|planned| fitted(planned, room));
             found.extend(least.map(|p| {
                 let row = if shortest == 1 { "one row of one timestep" } else { "one row" };
                 let halves = if p.training.storage == training.storage { "" } else { ", in halves" };
@@ -79,14 +98,14 @@ impl Planned {
 
     /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
     /// segments, by recomputing, by releasing gradients and by keeping no copies alone.
-    fn same_updates(&self) -> Vec<Alternative> {
+    fn same_updates(&self, room: &Room) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
-        if !self.is_too_large() {
+        let allowed = training.allowed(target).into_iter().chain(room(self)).min();
+        if !self.is_too_large() || allowed == Some(0) {
             return Vec::new();
         }
         let Ok(offers) = training.offers(target, &Rates::assumed()) else { return Vec::new() };
         let own = training.way();
-        let allowed = training.allowed(target);
         let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
         let kinds: [fn(Way, Way) -> bool; 6] = [
             |_, _| true,
@@ -99,7 +118,7 @@ impl Planned {
         let mut found: Vec<(Offer, Planned)> = Vec::new();
         for kind in kinds {
             let mut of_kind = offers.iter().filter(may_fit).filter(|offer| kind(offer.way, own));
-            let first = of_kind.find_map(|offer| Some((*offer, fitting(&training.in_way(offer.way), target)?)));
+            let first = of_kind.find_map(|offer| Some((*offer, fitting(&training.in_way(offer.way), target, room)?)));
             found.extend(first.filter(|(offer, _)| found.iter().all(|(other, _)| other.way != offer.way)));
         }
         found.sort_by(|(a, _), (b, _)| a.seconds.total_cmp(&b.seconds));
@@ -135,7 +154,7 @@ impl Planned {
         })
     }
 
-    fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
+    pub(crate) fn alternative(&self, planned: &Planned, change: &str) -> Alternative {
         let Training { batch, window, segments, storage, .. } = planned.training;
         let Way { accumulate, recompute, release_gradients, keep_copies, .. } = planned.training.way();
         let rates = Rates::assumed();
@@ -150,6 +169,7 @@ impl Planned {
             release_gradients,
             keep_copies,
             halves: storage == Storage::F16,
+            workers: None,
             planned_bytes: planned.plan.planned_bytes(),
             times_longer: seconds(planned) / seconds(self),
             change: change.to_string(),
@@ -172,13 +192,13 @@ pub(super) fn divisors(n: u32) -> Vec<u32> {
     small.iter().copied().chain(large).collect()
 }
 
-fn fitting(training: &Training, target: &Target) -> Option<Planned> {
-    training.plan(target).ok().filter(Planned::fits)
+fn fitting(training: &Training, target: &Target, room: &Room) -> Option<Planned> {
+    fitted(training.plan(target).ok()?, room)
 }
 
-/// The largest of `1..=most` that fits.
-fn largest_fit(most: u32, target: &Target, with: impl Fn(u32) -> Training) -> Option<Planned> {
-    largest_of(most, |size| fitting(&with(size), target))
+fn fitted(planned: Planned, room: &Room) -> Option<Planned> {
+    let (planned, fits) = planned.within(room);
+    fits.then_some(planned)
 }
 
 /// Sizes past one that does not fit that are looked at too: a row more may take a few bytes less, where places are

@@ -124,10 +124,13 @@ impl Loader {
 
     /// Bytes of one batch.
     pub fn batch_bytes(&self) -> usize {
+        self.row_bytes() * self.recipe.loading.batch
+    }
+
+    fn row_bytes(&self) -> usize {
         let dataset = &self.recipe.dataset;
         let lengths = usize::from(dataset.has_lengths());
-        let row = dataset.fields().iter().map(Field::size).sum::<usize>() + lengths;
-        row * self.recipe.loading.batch * size_of::<u32>()
+        (dataset.fields().iter().map(Field::size).sum::<usize>() + lengths) * size_of::<u32>()
     }
 
     /// Most bytes that all workers hold: two batches each, and an epoch's order each. The dataset
@@ -135,6 +138,14 @@ impl Loader {
     pub fn prefetch_bytes(&self) -> usize {
         let each = BATCHES_PER_WORKER * self.batch_bytes() + self.recipe.dataset.len() * size_of::<usize>();
         self.recipe.loading.workers * each
+    }
+
+    /// Bytes of a batch and of all that workers hold, if each batch had so many `rows`.
+    pub(crate) fn bytes_with(&self, rows: u64) -> u64 {
+        let batch = rows.saturating_mul(self.row_bytes() as u64);
+        let order = (self.recipe.dataset.len() * size_of::<usize>()) as u64;
+        let each = batch.saturating_mul(BATCHES_PER_WORKER as u64).saturating_add(order);
+        each.saturating_mul(self.recipe.loading.workers as u64).saturating_add(batch)
     }
 }
 

@@ -1,0 +1,19 @@
+//! What limits a plan beside its device: the host, which holds more of a run than the device's buffers.
+
+use super::Planned;
+
+/// Bytes that the device's buffers may take of the host's memory, in a plan; `None` where the host does not limit them.
+/// Every way to make the same updates has the same room, as no more of the batches and the state is held in one.
+pub(crate) type Room<'a> = dyn Fn(&Planned) -> Option<u64> + 'a;
+
+impl Planned {
+    /// It, with smaller staging where that alone brings it into `room`; and whether it exceeds no limit then.
+    pub(crate) fn within(mut self, room: &Room) -> (Self, bool) {
+        let most = room(&self);
+        if let Some(most) = most {
+            self.plan = self.plan.with_staging_within(most);
+        }
+        let fits = self.fits() && most.is_none_or(|most| self.plan.planned_bytes() <= most);
+        (self, fits)
+    }
+}
