@@ -38,6 +38,11 @@ pub struct Alternative {
     pub planned_bytes: u64,
     /// What an update is estimated to take, beside what the run as described would.
     pub times_longer: f64,
+    /// The same for the same amount of data: by rows and timesteps, so that nothing is faster because an update has
+    /// fewer of them.
+    pub data_times_longer: f64,
+    /// Whether it makes the same updates, up to the order of sums; else the run comes to another result.
+    pub same_updates: bool,
     /// What it changes, in a few words.
     pub change: String,
     /// What it changes, as lines of a run file: tables, and the keys below each.
@@ -53,7 +58,7 @@ pub struct Refusal {
     pub violations: Vec<Violation>,
     /// The largest five of what is alive when the most is.
     pub tenants: Vec<PeakTenant>,
-    /// What would fit; empty if not even one row of the shortest window does.
+    /// What would fit, the fastest for the same data first; empty if not even one row of the shortest window does.
     pub alternatives: Vec<Alternative>,
     /// The least that the model could take, where nothing fits.
     pub least: Option<Least>,
@@ -102,14 +107,18 @@ impl fmt::Display for Refusal {
             }
             return Ok(());
         }
-        write!(f, "What would fit, each planned, with the lines of the run file to change:")?;
+        write!(
+            f,
+            "What would fit, each planned, the fastest for the same data first, with the lines of the run file to change:"
+        )?;
         for a in &self.alternatives {
             let (needs, change) = (Bytes(a.planned_bytes).to_string(), &a.change);
-            let time = match a.times_longer {
-                times if times > 1.005 => format!("; about {times:.2} times the time of an update"),
+            let other = if a.same_updates { "" } else { "another result, with " };
+            let time = match a.data_times_longer {
+                times if (times - 1.0).abs() > 0.005 => format!("; about {times:.2} times the time"),
                 _ => String::new(),
             };
-            write!(f, "\n  {needs}: {change}{time}")?;
+            write!(f, "\n  {needs}: {other}{change}{time}")?;
             for line in &a.lines {
                 write!(f, "\n      {line}")?;
             }

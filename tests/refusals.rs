@@ -205,6 +205,19 @@ fn check_alternatives(training: &Training, target: &Target, wanted_halves: u32) 
         }
     }
     assert_eq!((batches, windows, halves), (1, 1, wanted_halves), "{refusal}");
+    // By the time that the same data take, whatever an update has of them.
+    let all = &refusal.alternatives;
+    assert!(all.is_sorted_by(|a, b| a.data_times_longer <= b.data_times_longer), "{refusal}");
+    for a in all {
+        let less = f64::from(a.batch) * f64::from(a.window) / f64::from(training.batch) / f64::from(training.window);
+        assert!((a.data_times_longer * less - a.times_longer).abs() < 1e-9, "{a:?}");
+        assert_eq!(a.same_updates, less == 1.0 && !a.halves, "{a:?}");
+        let bytes = Bytes(a.planned_bytes);
+        let marked = refusal.to_string().contains(&format!("{bytes}: another result, with {}", a.change));
+        assert_eq!(marked, !a.same_updates, "{refusal}");
+        // Dispatches of fewer rows or timesteps are no faster by the row.
+        assert!(a.halves || a.data_times_longer > 0.99, "{a:?}");
+    }
     // The fastest first, which is what a bargain takes; some by micro-steps alone, some by segments alone.
     assert!(same.len() >= 2 && same.is_sorted_by(|a, b| a.0 <= b.0), "{refusal}");
     assert!(same.iter().any(|(_, way)| way.segments.is_none()), "{refusal}");

@@ -30,7 +30,7 @@ impl Planned {
             return None;
         }
         let planned_bytes = self.plan.planned_bytes();
-        let alternatives = [others, self.alternatives_in(room)].concat();
+        let alternatives = fastest_first([others, self.alternatives_in(room)].concat());
         let least = if alternatives.is_empty() { self.least() } else { None };
         Some(Refusal { planned_bytes, violations, tenants: largest(&self.plan), alternatives, least })
     }
@@ -47,14 +47,14 @@ impl Planned {
         Ok(self)
     }
 
-    /// What would fit, each found by planning it: first what makes the same updates, the fastest first; then halves
-    /// between dispatches, the largest batch and the largest window, all else equal; if none of these does, the
+    /// What would fit, each found by planning it, the fastest for the same data first: what makes the same updates;
+    /// halves between dispatches, the largest batch and the largest window, all else equal; if none of these does, the
     /// largest batch of the shortest window.
     ///
     /// Windows are left as they are unless state is carried from one to the next and they are cut here: else a window is
     /// all that a row has, and a shorter one would be other data.
     pub fn alternatives(&self) -> Vec<Alternative> {
-        self.alternatives_in(&|_| None)
+        fastest_first(self.alternatives_in(&|_| None))
     }
 
     fn alternatives_in(&self, room: &Room) -> Vec<Alternative> {
@@ -65,7 +65,7 @@ impl Planned {
             let halves = training.clone().storage(Storage::F16);
             let halves = if found.is_empty() { halves.bargain_in(target, room) } else { halves.plan(target) };
             let halves = halves.ok().and_then(|planned| fitted(planned, room));
-            let change = "the same batch, what is made on the way in halves, whose rounding changes numbers";
+            let change = "what is made on the way in halves, all else equal";
             found.extend(halves.map(|p| self.alternative(&p, change)));
         }
         let rows = training.batch / training.accumulate;
@@ -159,6 +159,9 @@ impl Planned {
         let Way { accumulate, recompute, release_gradients, keep_copies, .. } = planned.training.way();
         let rates = Rates::assumed();
         let seconds = |planned: &Planned| planned.plan.seconds(planned.training.accumulate, &rates);
+        let data = |training: &Training| f64::from(training.batch) * f64::from(training.window);
+        let times_longer = seconds(planned) / seconds(self);
+        let described = self.training.in_way(planned.training.way());
         Alternative {
             batch,
             window,
@@ -171,11 +174,23 @@ impl Planned {
             halves: storage == Storage::F16,
             workers: None,
             planned_bytes: planned.plan.planned_bytes(),
-            times_longer: seconds(planned) / seconds(self),
+            times_longer,
+            data_times_longer: times_longer * data(&self.training) / data(&planned.training),
+            // A budget is no part of what is learnt.
+            same_updates: described == Training { memory: described.memory, ..planned.training.clone() },
             change: change.to_string(),
             lines: planned.training.lines_beside(&self.training),
         }
     }
+}
+
+/// Where two are as fast, what makes the same updates stands first.
+fn fastest_first(mut found: Vec<Alternative>) -> Vec<Alternative> {
+    found.sort_by(|a, b| {
+        let time = a.data_times_longer.total_cmp(&b.data_times_longer);
+        time.then_with(|| b.same_updates.cmp(&a.same_updates))
+    });
+    found
 }
 
 /// The largest five of what is alive when the most is.
