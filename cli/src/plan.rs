@@ -1,5 +1,6 @@
 //! `plimsoll plan`: what a run would take, in tables or as JSON.
 
+mod programs;
 mod verdict;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
+use programs::{phases, programs};
 pub(crate) use verdict::verdict;
 
 /// Characters of a model's layers that are shown, about.
@@ -63,6 +65,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
             layers(&report),
             peak(&report),
             programs(&report),
+            phases(&report),
         ];
         if args.explain {
             parts.extend(explained(&report));
@@ -346,40 +349,6 @@ fn peak(report: &PlanReport) -> String {
         None => "alive throughout".to_string(),
     };
     draw(&[">bytes", &title], rows.into_iter().map(|(bytes, name)| vec![Bytes(bytes).exact(), name]))
-}
-
-/// The programs, and how what is made on the way comes and goes in them.
-fn programs(report: &PlanReport) -> String {
-    let most = report.peak.as_ref().map_or(0, |p| p.activation_bytes);
-    let rows = report.programs.iter().map(|program| {
-        let runs = match program.runs_per_step {
-            0 => "-".to_string(),
-            runs => format!("{runs} x"),
-        };
-        let alive = [Bytes(program.peak_bytes).to_string(), skyline(&program.alive_bytes, most)];
-        [program.name.to_string(), program.dispatches.to_string(), runs].into_iter().chain(alive).collect()
-    });
-    let alive = "activations alive, from its first dispatch to its last";
-    let table = draw(&["program", ">dispatches", ">a step", ">at most", alive], rows);
-    let all = grouped(report.dispatches_per_step);
-    format!(
-        "{table}\nA step of training is {all} dispatches. Weights and checkpoints travel through the staging alone."
-    )
-}
-
-/// Heights as a line of blocks, 50 at most, each the highest of what it stands for.
-fn skyline(heights: &[u64], most: u64) -> String {
-    const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const WIDTH: usize = 50;
-    let width = heights.len().min(WIDTH);
-    let column = |i: usize| {
-        let (from, to) = (i * heights.len() / width, (i + 1) * heights.len() / width);
-        let height = heights.get(from..to).unwrap_or_default().iter().copied().max().unwrap_or(0);
-        let eighths = (u128::from(height) * 8).div_ceil(u128::from(most.max(1)));
-        let eighths = usize::try_from(eighths).unwrap_or(usize::MAX);
-        BLOCKS.get(eighths).copied().unwrap_or('█')
-    };
-    (0..width).map(column).collect()
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod host;
 mod learn;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod metrics;
+mod phases;
 #[warn(clippy::indexing_slicing, clippy::panic)]
 pub mod probe;
 mod report;
@@ -69,6 +70,7 @@ pub use history::{History, Look};
 pub use host::HostUse;
 pub use learn::{Learner, Open, Watcher};
 pub use metrics::{Past, Written};
+pub use phases::PhaseReport;
 pub use probe::{Cache, Probed};
 pub use report::{Allowed, PlanReport, ProgramReport};
 pub use resume::Resumption;

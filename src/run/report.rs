@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{DiskUse, HostUse, Probed};
+use super::phases::phases;
+use super::{DiskUse, HostUse, PhaseReport, Probed};
 use crate::error::Error;
 use crate::graph::Role;
 use crate::plan::check::Violation;
@@ -81,6 +82,8 @@ pub struct PlanReport {
     pub timeline: Option<Vec<Rectangle>>,
     /// The programs and their dispatches.
     pub programs: Vec<ProgramReport>,
+    /// What is in use in each phase of the run; the most in any is [`PlanReport::lower_bound_bytes`].
+    pub phases: Vec<PhaseReport>,
     /// Dispatches of one whole update.
     pub dispatches_per_step: u64,
     /// Every limit exceeded.
@@ -176,6 +179,7 @@ impl PlanReport {
             peak_tenants: plan.peak_tenants(),
             timeline: None,
             dispatches_per_step: programs.iter().map(|p| p.dispatches as u64 * u64::from(p.runs_per_step)).sum(),
+            phases: phases(plan, &programs),
             programs,
             violations: refusal.as_ref().map_or_else(Vec::new, |r| r.violations.clone()),
             alternatives: refusal.as_ref().map_or_else(Vec::new, |r| r.alternatives.clone()),
