@@ -84,11 +84,10 @@ impl Training {
             return Ok(asked);
         }
         let rates = Rates::assumed();
-        let mut offers = self.offers(target, &rates)?;
+        let offers = self.offers(target, &rates)?;
         let own = offers.iter().find(|offer| offer.way == self.way());
         let asked_seconds = own.map_or_else(|| asked.plan.seconds(self.accumulate, &rates), |own| own.seconds);
-        offers.retain(|offer| most.is_none_or(|most| offer.bytes <= most));
-        for offer in &offers {
+        for offer in offers.iter().filter(|offer| most.is_none_or(|most| offer.bytes <= most)) {
             let Ok((planned, fits)) = self.in_way(offer.way).plan(target).map(|planned| planned.within(room)) else {
                 continue;
             };
@@ -101,7 +100,7 @@ impl Training {
                 return Ok(Planned { bargain: Some(bargain), ..planned });
             }
         }
-        Ok(asked)
+        Ok(Planned { offers: Some(offers.into()), ..asked })
     }
 
     /// Every way known to make its updates, the fastest first by `rates`, which kernels are chosen by as well.

@@ -23,6 +23,7 @@ mod release;
 mod reports;
 mod room;
 mod savings;
+mod search;
 mod segments;
 mod session;
 mod state;
@@ -30,6 +31,8 @@ mod step;
 mod warnings;
 mod way;
 mod writer;
+
+use std::sync::Arc;
 
 use crate::bytes::Bytes;
 use crate::error::Error;
@@ -347,6 +350,8 @@ pub struct Planned {
     pub handles: Handles,
     /// What the run was turned into, where it did not fit as described.
     pub bargain: Option<Bargain>,
+    /// The ways to make its updates, where they were looked through in vain.
+    offers: Option<Arc<[Offer]>>,
 }
 
 impl Planned {

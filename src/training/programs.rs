@@ -72,7 +72,7 @@ pub(super) fn plan_without(training: &Training, target: &Target, without: Withou
     if let Some(allowed) = training.allowed(target) {
         plan = plan.with_staging_within(allowed);
     }
-    Ok(Planned { training: training.clone(), plan, handles, bargain: None })
+    Ok(Planned { training: training.clone(), plan, handles, bargain: None, offers: None })
 }
 
 /// The same without places.

@@ -1,14 +1,21 @@
 //! Turning a run down before anything is allocated, and finding what would fit by planning it.
 
+use std::sync::Arc;
+
 use crate::bytes::Bytes;
 use crate::error::Error;
+use crate::graph::Role;
 use crate::plan::check::Violation;
 use crate::plan::report::{LayerBytes, PeakTenant};
 use crate::plan::{Plan, Rates};
 use crate::refusal::{Alternative, Least, Refusal};
 use crate::target::Target;
 
+use super::search::{Slope, Tried, largest_of};
 use super::{Offer, Planned, Room, Storage, Training, Way};
+
+/// Limits of bytes, of all that is planned together.
+const MEMORY: [&str; 3] = ["memory", "memory_bytes", "memory_left_bytes"];
 
 impl Planned {
     /// Why the plan cannot run, with what would fit; `None` if it can.
@@ -60,27 +67,42 @@ impl Planned {
     fn alternatives_in(&self, room: &Room) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
         let shortest = training.shortest_window();
-        let mut found = self.same_updates(room);
-        if training.storage == Storage::F32 && training.learn {
+        let allowed = training.allowed(target).into_iter().chain(room(self)).min();
+        let offers = self.offers(allowed);
+        let mut found = self.same_updates(&offers, allowed, room);
+        if training.storage == Storage::F32 && training.learn && self.halves_may_fit(&offers, &found, allowed) {
             let halves = training.clone().storage(Storage::F16);
-            let halves = if found.is_empty() { halves.bargain_in(target, room) } else { halves.plan(target) };
-            let halves = halves.ok().and_then(|planned| fitted(planned, room));
+            let halves = match found.is_empty() {
+                true => quickest(&halves, target, allowed, room),
+                false => fitting(&halves, target, room),
+            };
             let change = "what is made on the way in halves, all else equal";
             found.extend(halves.map(|p| self.alternative(&p, change)));
         }
         let rows = training.batch / training.accumulate;
         let batch = |i: u32| Training { batch: i * training.accumulate, ..training.clone() };
-        let largest_fit =
-            |most: u32, with: &dyn Fn(u32) -> Training| largest_of(most, |size| fitting(&with(size), target, room));
-        found.extend(largest_fit(rows - 1, &batch).map(|p| self.alternative(&p, "the largest batch that fits")));
+        let slope = self.slope(room);
+        let largest_fit = |most: u32, slope: Option<Slope>, with: &dyn Fn(u32) -> Training| {
+            largest_of(most, slope, |size| match with(size).plan(target).map(|planned| planned.within(room)) {
+                Ok((planned, fits)) => Tried { bytes: planned.plan.planned_bytes(), found: fits.then_some(planned) },
+                Err(_) => Tried { bytes: 0, found: None },
+            })
+        };
+        // What is made on the way takes at least its share of one row.
+        let one_row = self.learnt_bytes().saturating_add(self.plan.tenants_bound.0 / u64::from(rows));
+        if slope.is_none_or(|slope| one_row <= slope.allowed) {
+            let slope = slope.map(|slope| Slope { above: (rows, slope.above.1), ..slope });
+            let fewer = largest_fit(rows - 1, slope, &batch);
+            found.extend(fewer.map(|p| self.alternative(&p, "the largest batch that fits")));
+        }
         if shortest < training.window {
             let shorter = |window| Training { window, ..training.clone() };
-            let shorter = largest_fit(training.window - 1, &shorter);
+            let shorter = largest_fit(training.window - 1, slope, &shorter);
             found.extend(shorter.map(|p| self.alternative(&p, "the largest window that fits")));
         }
         if found.is_empty() && shortest < training.window {
             let single = |i: u32| Training { window: 1, ..batch(i) };
-            let single = largest_fit(rows, &single);
+            let single = largest_fit(rows, None, &single);
             found.extend(single.map(|p| self.alternative(&p, "the largest batch of single timesteps")));
         }
         if found.is_empty() {
@@ -98,13 +120,8 @@ impl Planned {
 
     /// Of the ways to make the same updates the fastest that fits, and the fastest that does so by micro-steps, by
     /// segments, by recomputing, by releasing gradients and by keeping no copies alone.
-    fn same_updates(&self, room: &Room) -> Vec<Alternative> {
+    fn same_updates(&self, offers: &[Offer], allowed: Option<u64>, room: &Room) -> Vec<Alternative> {
         let (training, target) = (&self.training, &self.plan.target);
-        let allowed = training.allowed(target).into_iter().chain(room(self)).min();
-        if !self.is_too_large() || allowed == Some(0) {
-            return Vec::new();
-        }
-        let Ok(offers) = training.offers(target, &Rates::assumed()) else { return Vec::new() };
         let own = training.way();
         let may_fit = |offer: &&Offer| offer.way != own && allowed.is_none_or(|allowed| offer.bytes <= allowed);
         let kinds: [fn(Way, Way) -> bool; 6] = [
@@ -118,11 +135,54 @@ impl Planned {
         let mut found: Vec<(Offer, Planned)> = Vec::new();
         for kind in kinds {
             let mut of_kind = offers.iter().filter(may_fit).filter(|offer| kind(offer.way, own));
-            let first = of_kind.find_map(|offer| Some((*offer, fitting(&training.in_way(offer.way), target, room)?)));
-            found.extend(first.filter(|(offer, _)| found.iter().all(|(other, _)| other.way != offer.way)));
+            let first = of_kind.find_map(|offer| {
+                // What is found already is not planned again.
+                let known = found.iter().any(|(other, _)| other.way == offer.way);
+                let planned = if known { None } else { Some(fitting(&training.in_way(offer.way), target, room)?) };
+                Some((*offer, planned))
+            });
+            found.extend(first.and_then(|(offer, planned)| Some((offer, planned?))));
         }
         found.sort_by(|(a, _), (b, _)| a.seconds.total_cmp(&b.seconds));
         found.iter().map(|(offer, planned)| self.alternative(planned, &offer.way.told_beside(own))).collect()
+    }
+
+    /// The ways to make its updates: those that a bargain looked through, or else looked for now. None where no way
+    /// would help.
+    fn offers(&self, allowed: Option<u64>) -> Arc<[Offer]> {
+        if !self.is_too_large() || allowed == Some(0) {
+            return Arc::default();
+        }
+        let look = || self.training.offers(&self.plan.target, &Rates::assumed()).unwrap_or_default().into();
+        self.offers.clone().unwrap_or_else(look)
+    }
+
+    /// Bytes that are the same whatever the batch, the window and the storage of what is made on the way.
+    fn learnt_bytes(&self) -> u64 {
+        let learnt = [Role::Parameter, Role::Gradient, Role::OptimizerState];
+        self.plan
+            .roles()
+            .into_iter()
+            .filter(|(role, _)| learnt.contains(role))
+            .fold(0, |all, (_, bytes)| all.saturating_add(bytes))
+    }
+
+    /// Whether halves might be enough, which take no less than half: as described, or in another way where none is
+    /// `found` in full.
+    fn halves_may_fit(&self, offers: &[Offer], found: &[Alternative], allowed: Option<u64>) -> bool {
+        let least = match offers.iter().map(|offer| offer.bytes).min().filter(|_| found.is_empty()) {
+            Some(least) => least / 2,
+            None => self.learnt_bytes().saturating_add(self.plan.tenants_bound.0 / 2),
+        };
+        allowed.is_none_or(|allowed| least <= allowed)
+    }
+
+    /// Where bytes are among what it exceeds, by how much a window as long as its own does.
+    fn slope(&self, room: &Room) -> Option<Slope> {
+        let exceeded = self.plan.violations(self.memory());
+        let allowed = self.training.allowed(&self.plan.target).filter(|_| room(self).is_none())?;
+        let bytes = exceeded.iter().any(|violation| MEMORY.contains(&violation.limit));
+        bytes.then_some(Slope { allowed, above: (self.training.window, self.plan.planned_bytes()) })
     }
 
     /// One row in the shortest window there may be, in the smallest way, in halves if that is smaller.
@@ -207,88 +267,32 @@ pub(super) fn divisors(n: u32) -> Vec<u32> {
     small.iter().copied().chain(large).collect()
 }
 
-fn fitting(training: &Training, target: &Target, room: &Room) -> Option<Planned> {
-    fitted(training.plan(target).ok()?, room)
-}
-
 fn fitted(planned: Planned, room: &Room) -> Option<Planned> {
     let (planned, fits) = planned.within(room);
     fits.then_some(planned)
 }
 
-/// Sizes past one that does not fit that are looked at too: a row more may take a few bytes less, where places are
-/// multiples of some bytes or steps run in another order.
-const LOOKED_PAST: u32 = 3;
+/// The fastest way to make a run's updates that fits, as described if that does; what does not is not planned.
+fn quickest(training: &Training, target: &Target, allowed: Option<u64>, room: &Room) -> Option<Planned> {
+    let mut offers = training.offers(target, &Rates::assumed()).ok()?;
+    offers.retain(|offer| allowed.is_none_or(|allowed| offer.bytes <= allowed));
+    offers.sort_by_key(|offer| offer.way != training.way());
+    offers.iter().find_map(|offer| fitting(&training.in_way(offer.way), target, room))
+}
 
-/// What `fit` makes of the largest of `1..=most` that fits, where what fits does so at every smaller size but for fewer
-/// than [`LOOKED_PAST`] in a row.
-///
-/// Sizes are doubled until one does not fit, and only then halved between: what fits is often a
-/// small part of what was asked, and planning takes as long as the plan is large.
-fn largest_of<T>(most: u32, fit: impl Fn(u32) -> Option<T>) -> Option<T> {
-    let (mut low, mut high) = (0, most);
-    let mut best = None;
-    let mut doubling = true;
-    while low < high {
-        let middle = if doubling { low.saturating_mul(2).clamp(1, high) } else { low + (high - low).div_ceil(2) };
-        match fit(middle) {
-            Some(found) => {
-                best = Some(found);
-                low = middle;
-            }
-            None => {
-                doubling = false;
-                high = middle - 1;
-            }
-        }
-    }
-    // The one behind the largest was found not to fit.
-    let past = |low: u32| low.saturating_add(2)..=low.saturating_add(1 + LOOKED_PAST).min(most);
-    while let Some((size, found)) = past(low).rev().filter(|_| low > 0).find_map(|size| Some((size, fit(size)?))) {
-        (best, low) = (Some(found), size);
-    }
-    best
+fn fitting(training: &Training, target: &Target, room: &Room) -> Option<Planned> {
+    fitted(training.plan(target).ok()?, room)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LOOKED_PAST, divisors, largest_of};
+    use super::divisors;
 
     #[test]
     fn divisors_are_all_there_and_in_order() {
         for n in 1..200 {
             let all: Vec<u32> = (1..=n).filter(|d| n % d == 0).collect();
             assert_eq!(divisors(n), all);
-        }
-    }
-
-    #[test]
-    fn the_largest_that_fits_is_found_where_a_few_smaller_ones_do_not() {
-        let found = |most: u32, fits: &dyn Fn(u32) -> bool| {
-            let tried = std::cell::Cell::new(0);
-            let size = largest_of(most, |size| {
-                tried.set(tried.get() + 1);
-                fits(size).then_some(size)
-            });
-            (size, tried.get())
-        };
-        for most in 1..70 {
-            assert_eq!(found(most, &|_| true).0, Some(most));
-            assert_eq!(found(most, &|_| false), (None, 1));
-            for limit in 1..=most {
-                let (size, tried) = found(most, &|size| size <= limit);
-                assert_eq!(size, Some(limit));
-                assert!(tried <= 2 * most.ilog2() + 3 + LOOKED_PAST, "{tried} tries for {limit} of {most}");
-                // Bytes that go up with rows, but for those of every so many.
-                for every in 2..10 {
-                    for less in 1..3 {
-                        let bytes = |size: u32| size - if size.is_multiple_of(every) { less } else { 0 };
-                        let fits = |size| bytes(size) <= limit;
-                        let wanted = (1..=most).rev().find(|&size| fits(size));
-                        assert_eq!(found(most, &fits).0, wanted, "{limit} of {most}, {less} less every {every}");
-                    }
-                }
-            }
         }
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn largest_of<T>(most: u32, slope: Option<Slope>, fit: impl Fn(u32) -
     }
     // The one behind the largest was found not to fit.
     let past = |low: u32| low.saturating_add(2)..=low.saturating_add(1 + LOOKED_PAST).min(most);
-    while let Some((size, found)) = past(low).rev().filter(|_| low > 0).find_map(|size| Some((size, fit(size).found?))) {
+    while let Some((size, found)) = past(low).rev().filter(|_| low > 0).find_map(|size| Some((size, fit(size).found?)))
+    {
         (best, low) = (Some(found), size);
     }
     best
@@ -108,8 +109,7 @@ mod tests {
                     // But for those of every so many.
                     for every in 2..10 {
                         for less in 1..3 {
-                            let bytes =
-                                |size: u32| u64::from(size - if size.is_multiple_of(every) { less } else { 0 });
+                            let bytes = |size: u32| u64::from(size - if size.is_multiple_of(every) { less } else { 0 });
                             let wanted = (1..=most).rev().find(|&size| bytes(size) <= limit);
                             let found = largest(most, limit, &bytes, with_slope).0;
                             assert_eq!(found, wanted, "{limit} of {most}, {less} less every {every}");
