@@ -135,7 +135,7 @@ fn a_device_with_memory_of_its_own_takes_none_of_the_hosts() {
     assert!(batch.batch < 4096 && batch.window == 32 && window.window < 32 && window.batch == 4096, "{refused}");
     for (rows, timesteps) in [(batch.batch + 1, 32), (4096, window.window + 1)] {
         let mut config = run.config.clone();
-        (config.train.batch, config.train.window) = (rows, timesteps);
+        (config.train.batch, config.train.window) = (rows, Some(timesteps));
         assert!(refusal(&Run::new(config).unwrap(), &target, bytes).is_some(), "{rows} x {timesteps} would fit");
     }
 }
