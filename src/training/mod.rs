@@ -37,7 +37,6 @@ use std::sync::Arc;
 use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::plan::{Plan, Rates};
-use crate::storage::{NamedShape, TensorFile};
 use crate::target::Target;
 
 pub use crate::data::{Batch, Data};
@@ -358,35 +357,6 @@ impl Planned {
     /// Bytes the plan may use, where the run says.
     pub fn memory(&self) -> Option<u64> {
         self.training.memory.map(|b| b.0)
-    }
-
-    /// Names and shapes of the parameters, in the model's order; one that a model has in two places
-    /// has its first name.
-    pub fn named_shapes(&self) -> Vec<NamedShape> {
-        let parameters = self.handles.parameters.iter();
-        parameters.map(|p| (p.name.clone(), p.ty.shape.iter().map(|&d| d.into()).collect())).collect()
-    }
-
-    /// The numbers of every parameter, in the model's order, from a file that holds exactly these, by
-    /// name; of one that the model has in two places, either name or both.
-    ///
-    /// # Errors
-    /// Missing, surplus and misshapen tensors, all named; two names of one parameter with different
-    /// numbers.
-    pub fn matching(&self, file: &TensorFile) -> Result<Vec<Vec<f32>>, Error> {
-        let mut file = file.clone();
-        for (alias, of) in &self.handles.aliases {
-            let Some(second) = file.tensors.remove(alias) else { continue };
-            let first = file.tensors.entry(of.clone()).or_insert_with(|| second.clone());
-            if *first != second {
-                let path = file.path.display();
-                return Err(Error::Input(format!(
-                    "{path}: `{alias}` and `{of}` are one parameter of this model, and the file has different numbers \
-                     for them"
-                )));
-            }
-        }
-        Ok(file.matching(&self.named_shapes())?)
     }
 
     /// Seconds of one update on a device that reaches `rates`; see [`Plan::seconds`].

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::graph::{Home, Role, Slot};
 use crate::ids::SlotId;
 use crate::nn::CarriedState;
-use crate::storage::StoredTensor;
+use crate::storage::{NamedShape, StoredTensor, TensorFile};
 use crate::tensor::{DType, TensorType};
 
 use super::numbers::index;
@@ -100,6 +100,35 @@ impl Types {
 }
 
 impl Planned {
+    /// Names and shapes of the parameters, in the model's order; one that a model has in two places
+    /// has its first name.
+    pub fn named_shapes(&self) -> Vec<NamedShape> {
+        let parameters = self.handles.parameters.iter();
+        parameters.map(|p| (p.name.clone(), p.ty.shape.iter().map(|&d| d.into()).collect())).collect()
+    }
+
+    /// The numbers of every parameter, in the model's order, from a file that holds exactly these, by
+    /// name; of one that the model has in two places, either name or both.
+    ///
+    /// # Errors
+    /// Missing, surplus and misshapen tensors, all named; two names of one parameter with different
+    /// numbers.
+    pub fn matching(&self, file: &TensorFile) -> Result<Vec<Vec<f32>>, Error> {
+        let mut file = file.clone();
+        for (alias, of) in &self.handles.aliases {
+            let Some(second) = file.tensors.remove(alias) else { continue };
+            let first = file.tensors.entry(of.clone()).or_insert_with(|| second.clone());
+            if *first != second {
+                let path = file.path.display();
+                return Err(Error::Input(format!(
+                    "{path}: `{alias}` and `{of}` are one parameter of this model, and the file has different numbers \
+                     for them"
+                )));
+            }
+        }
+        Ok(file.matching(&self.named_shapes())?)
+    }
+
     /// Names, types and shapes of the tensors of a [`TrainingState`] of this run.
     pub fn state_shapes(&self) -> Vec<(String, DType, Vec<u64>)> {
         self.kept().into_iter().map(|kept| (kept.name, kept.dtype, kept.shape)).collect()
