@@ -217,5 +217,5 @@ fn a_file_and_a_run_that_the_host_has_no_memory_for_are_refused_with_the_numbers
     let program = env!("CARGO_BIN_EXE_plimsoll");
     command.args(["-c", &format!("ulimit -v 1100000; exec {program} train wide.toml --out b")]).current_dir(&scratch.0);
     let text = printed(&mut command, 3);
-    assert_has(&text, &["beside its data the run holds", "`ulimit -v`"]);
+    assert_has(&text, &["the run beside its data (batches ", "`ulimit -v`"]);
 }
