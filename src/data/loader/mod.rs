@@ -133,14 +133,8 @@ impl Loader {
         (dataset.fields().iter().map(Field::size).sum::<usize>() + lengths) * size_of::<u32>()
     }
 
-    /// Most bytes that all workers hold: two batches each, and an epoch's order each. The dataset
-    /// itself is shared.
-    pub fn prefetch_bytes(&self) -> usize {
-        let each = BATCHES_PER_WORKER * self.batch_bytes() + self.recipe.dataset.len() * size_of::<usize>();
-        self.recipe.loading.workers * each
-    }
-
-    /// Bytes of a batch and of all that workers hold, if each batch had so many `rows`.
+    /// Bytes of a batch and the most that all workers hold, two batches each and an epoch's order each, if each batch had
+    /// so many `rows`. The dataset itself is shared.
     pub(crate) fn bytes_with(&self, rows: u64) -> u64 {
         let batch = rows.saturating_mul(self.row_bytes() as u64);
         let order = (self.recipe.dataset.len() * size_of::<usize>()) as u64;

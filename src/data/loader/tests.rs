@@ -158,7 +158,8 @@ fn steps_are_outermost_and_what_follows_a_rows_end_is_padding() {
 fn memory_ahead_is_bounded_and_stated() {
     let loader = loader(Loading { workers: 3, ..PLAIN });
     assert_eq!(loader.batch_bytes(), 4 * (6 + 1) * 4);
-    assert_eq!(loader.prefetch_bytes(), 3 * (2 * loader.batch_bytes() + 10 * 8));
+    let all = |rows: u64| rows * 28 + 3 * (2 * rows * 28 + 10 * 8);
+    assert_eq!([4, 9].map(|rows| loader.bytes_with(rows)), [4, 9].map(all));
     assert_eq!(loader.batches_per_epoch(), 3);
 }
 
