@@ -11,14 +11,17 @@ use std::path::PathBuf;
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
 use plimsoll::ops::{Layout, Op};
 use plimsoll::shader::{Handing, Shader};
-use plimsoll::target::{DeviceKind, Target, Windows};
+use plimsoll::target::{DeviceKind, Rates, Target, TextureRates, Windows};
 
 /// The kinds of device that kernels differ by.
 fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
     let mut all = Target::shipped().map(Target::profile).collect::<Result<Vec<_>, _>>()?;
     let lavapipe = Target::profile("lavapipe")?;
     all.push(Target { subgroup_min_size: 16, subgroup_max_size: 16, ..lavapipe.clone() });
-    all.push(Target { device_kind: DeviceKind::Discrete, ..lavapipe });
+    all.push(Target { device_kind: DeviceKind::Discrete, ..lavapipe.clone() });
+    // One that reads factors of products from a texture wherever there is a kernel for it.
+    let textures = Some(TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 });
+    all.push(Target { rates: Some(Rates { textures, ..Rates::assumed() }), ..lavapipe });
     // Each window in as many dispatches as it has timesteps, and in one.
     let both = [Windows::Stepwise, Windows::Whole];
     Ok(all.into_iter().flat_map(|target| both.map(|windows| Target { windows, ..target.clone() })).collect())

@@ -30,9 +30,16 @@ pub struct Access {
     pub bytes: Range<u64>,
     /// Bytes bound in front of those, so that the binding starts where the device lets one start.
     pub slack: u64,
+    /// The row of the plan's texture that it is copied to and read from, if it is.
+    pub texture_row: Option<u32>,
 }
 
 impl Access {
+    /// Whether both are the same bytes of the same values, wherever they are read from.
+    pub(crate) fn is_of_what(&self, other: &Self) -> bool {
+        (self.reads, self.writes, &self.bytes) == (other.reads, other.writes, &other.bytes)
+    }
+
     /// Bytes that are bound: whole words, of which the half beside the last belongs to what comes next, or to
     /// nobody.
     pub fn bound_bytes(&self) -> u64 {
@@ -146,6 +153,7 @@ fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, al
             writes: b.writes.map(value),
             bytes: b.bytes.start + offset..b.bytes.end + offset,
             slack: b.slack,
+            texture_row: b.texture_row,
         }
     };
     let dispatches = node.op.rule().lower(&at).into_iter();

@@ -2,6 +2,7 @@
 
 mod numbers;
 mod template;
+pub mod texture;
 
 /// Takes `shaders/prelude/NAME.wgsl` under its name.
 macro_rules! preludes {

@@ -1,12 +1,14 @@
 //! What a plan is made for: a device's limits and kind as plain numbers, so that no device need be at hand.
 
+mod choices;
 mod memory;
 mod rates;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::choices::{Textures, Windows};
 pub use self::memory::AllowedBy;
-pub use self::rates::{Rates, Turns};
+pub use self::rates::{Rates, TextureRates, Turns};
 use crate::tensor::DType;
 
 /// What kind of processor stands behind an adapter; kernels are chosen by it, never by a name.
@@ -57,6 +59,13 @@ pub struct Limits {
     /// Every such range starts at a multiple of this many bytes; left out, what does everywhere.
     #[serde(default = "widest_uniform_alignment")]
     pub min_uniform_buffer_offset_alignment: u32,
+    /// Texels of a texture along one dimension; left out, what WebGPU promises.
+    #[serde(default = "webgpu_texels")]
+    pub max_texture_dimension_2d: u32,
+}
+
+fn webgpu_texels() -> u32 {
+    8192
 }
 
 fn webgpu_uniform_bytes() -> u64 {
@@ -164,20 +173,11 @@ pub struct Target {
     /// How recurrences go through their windows; no part of a profile.
     #[serde(skip)]
     pub windows: Windows,
+    /// Whether products may read their factors from a texture; no part of a profile.
+    #[serde(skip)]
+    pub textures: Textures,
     /// The limits that can refuse a plan.
     pub limits: Limits,
-}
-
-/// How a recurrence goes through a window of timesteps, where it could do so in more than one way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Windows {
-    /// In whichever way is quicker, by what is known of the device.
-    #[default]
-    Quicker,
-    /// In one dispatch each timestep.
-    Stepwise,
-    /// In one dispatch, wherever there is a kernel for that.
-    Whole,
 }
 
 /// A profile that cannot be used, and why.

@@ -164,6 +164,7 @@ fn step(node: NodeId, dispatch: Dispatch, values: [ValueId; 4]) -> Step {
         writes: binding.writes.map(value),
         bytes: binding.bytes.clone(),
         slack: binding.slack,
+        texture_row: binding.texture_row,
     });
     Step { node, accesses: accesses.collect(), dispatch }
 }
@@ -224,9 +225,8 @@ impl Script {
 
     /// What each run leaves in its slot.
     fn play(self, device: &Device, target: &Target) -> Vec<(Run, Vec<f32>)> {
-        let mut plan = Plan::new(self.graph, target, Staging::for_traffic(1 << 20, 1 << 16, 0, u64::MAX));
-        plan.schedule.programs[0].steps = 0..self.steps.len();
-        plan.schedule.steps = self.steps;
+        let plan = Plan::new(self.graph, target, Staging::for_traffic(1 << 20, 1 << 16, 0, u64::MAX));
+        let plan = plan.running(self.steps);
         assert_eq!(plan.violations(None), []);
         plan.replay().unwrap();
         let mut engine = DeviceEngine::new(device, plan).unwrap();

@@ -9,7 +9,7 @@ use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validato
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, Variant, variants};
 use plimsoll::ops::{Binding, Dispatch, Layout, Op, Operand};
 use plimsoll::shader::{Handing, Shader};
-use plimsoll::target::{Target, Windows};
+use plimsoll::target::{Rates, Target, TextureRates, Windows};
 
 /// Every target whose kernels might differ: each shipped profile, and graphics cards.
 fn targets() -> Vec<Target> {
@@ -20,7 +20,11 @@ fn targets() -> Vec<Target> {
     // Bindings so small that whatever can be cut into pieces is.
     let mut narrow = Target::profile("webgpu-default").unwrap();
     narrow.limits.max_storage_buffer_binding_size = 1024;
-    shipped.chain([wide, narrow]).collect()
+    // One that reads factors of products from a texture wherever there is a kernel for it.
+    let textures = Some(TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 });
+    let rates = Some(Rates { textures, ..Rates::assumed() });
+    let textured = Target { rates, windows: Windows::Stepwise, ..Target::profile("lavapipe").unwrap() };
+    shipped.chain([wide, narrow, textured]).collect()
 }
 
 /// Every dispatch of every specimen on every target, with floats in full and in halves.
@@ -206,7 +210,10 @@ fn to_metal(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
         if let Some(binding) = &global.binding {
             let slot = if binding.group == 0 { binding.binding as u8 } else { 10 };
             let mutable = global.space != naga::AddressSpace::Uniform;
-            let target = msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() };
+            let target = match global.space {
+                naga::AddressSpace::Handle => msl::BindTarget { texture: Some(slot), ..msl::BindTarget::default() },
+                _ => msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() },
+            };
             resources.insert(*binding, target);
         }
     }

@@ -56,14 +56,14 @@ impl Chain {
             writes: binding.writes.map(value),
             bytes: binding.bytes.clone(),
             slack: binding.slack,
+            texture_row: binding.texture_row,
         };
         let step = Step { node, accesses: dispatch.bindings.iter().map(access).collect(), dispatch };
         let work = 2.0 * f64::from(m) * f64::from(n) * f64::from(k);
         let length = (1..=64).rev().find(|&length| f64::from(length) * work <= WORK).unwrap_or(1);
         let slots = [a, b].map(|value| graph[value].home.expect("it is held").slot);
-        let mut plan = Plan::new(graph, device.target(), Staging::for_traffic(1 << 20, 1 << 10, 0, u64::MAX));
-        plan.schedule.programs[0].steps = 0..length as usize;
-        plan.schedule.steps = vec![step; length as usize];
+        let plan = Plan::new(graph, device.target(), Staging::for_traffic(1 << 20, 1 << 10, 0, u64::MAX));
+        let plan = plan.running(vec![step; length as usize]);
         let mut engine = DeviceEngine::new(device, plan).expect("the device has room");
         for (slot, ty) in slots.into_iter().zip(&types) {
             let mut stream = Stream::new(1, Purpose::Data, 0);

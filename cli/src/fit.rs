@@ -149,6 +149,7 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
     let base = fit.described.or_else(|| fit.front.first().copied()).map_or(1.0, |offer| offer.seconds);
     let rows = worthwhile(offers, fit);
     let some_keep_none = rows.iter().any(|offer| !offer.way.keep_copies);
+    let some_have_textures = offers.iter().any(|offer| offer.texture);
     let row = |offer: &Offer| {
         let Way { accumulate, segments, recompute, release_gradients, keep_copies } = offer.way;
         let dash = || "-".to_string();
@@ -170,6 +171,8 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
         ];
         // Hardly any run has copies to keep.
         cells.extend(some_keep_none.then(|| if keep_copies { dash() } else { "false".into() }));
+        // And on few devices products are read from a texture.
+        cells.extend(some_have_textures.then(|| if offer.texture { "yes".into() } else { dash() }));
         cells.push(mark.to_string());
         cells
     };
@@ -185,6 +188,7 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
         ">release_gradients",
     ];
     titles.extend(some_keep_none.then_some(">keep_copies"));
+    titles.extend(some_have_textures.then_some(">texture"));
     titles.push("");
     draw(&titles, rows.iter().map(row))
 }

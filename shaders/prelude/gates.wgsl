@@ -8,7 +8,7 @@
 //: if W == 1
 //: include state
 //: else
-//: numbers 0 a H V reads (B, H) = (m, k), h of the step before
+//: numbers 0 a HA V reads (B, H) = (m, k), h of the step before
 //: end
 //: numbers 1 b HB V reads (G H, H), the weight
 

@@ -29,8 +29,8 @@ struct Params {
 var<immediate> p: Params;
 //: include moment
 
-//: numbers 0 a H V reads (B, 3 H), the step after's dr|dz|dn
-//: numbers 2+5*W dq_after H V reads (B, H), the step after's dq
+//: numbers 0 a HA V reads (B, 3 H), the step after's dr|dz|dn
+//: numbers 2+5*W dq_after HA V reads (B, H), the step after's dq
 //: numbers 1 b HB V reads (3 H, H), the weight
 //: numbers 3-W dy H V reads (B, H)
 //: numbers 4-W gates H V updates (B, 3 H) r|z|n, then their gradients

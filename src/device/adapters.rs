@@ -1,6 +1,6 @@
 //! Which adapters there are, which of them can train, and which is taken.
 
-use crate::target::{DeviceKind, Limits, Rates, Target, Windows};
+use crate::target::{DeviceKind, Limits, Rates, Target, Textures, Windows};
 
 use super::{Device, heaps, trust};
 
@@ -197,6 +197,7 @@ impl Adapter {
             buffer_memory: None,
             rates: None,
             windows: Windows::default(),
+            textures: Textures::default(),
             limits: planned_limits(&limits, features),
         };
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
@@ -282,5 +283,6 @@ fn planned_limits(limits: &wgpu::Limits, features: wgpu::Features) -> Limits {
         max_immediate_size: if immediates { limits.max_immediate_size } else { 0 },
         max_uniform_buffer_binding_size: limits.max_uniform_buffer_binding_size,
         min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
+        max_texture_dimension_2d: limits.max_texture_dimension_2d,
     }
 }

@@ -33,6 +33,7 @@ impl DeviceEngine {
     fn run_one(&self, step: usize, copy: u32) {
         let device = self.device();
         let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.copy_for(&mut encoder, step, copy);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         self.dispatch(&mut pass, step, copy);
         drop(pass);

@@ -63,5 +63,10 @@ impl Ledger {
 fn counted(device: &wgpu::Device) -> Held {
     let counters = device.get_internal_counters().hal;
     let number = |counter: isize| u64::try_from(counter).unwrap_or(0);
-    Held { bytes: number(counters.buffer_memory.read()), buffers: number(counters.buffers.read()) }
+    // A plan's texture is in its place one more.
+    let sum = |buffers: isize, textures: isize| number(buffers) + number(textures);
+    Held {
+        bytes: sum(counters.buffer_memory.read(), counters.texture_memory.read()),
+        buffers: sum(counters.buffers.read(), counters.textures.read()),
+    }
 }

@@ -1,6 +1,7 @@
 //! The only place that knows wgpu: finding an adapter, opening it, running plans on it.
 
 mod adapters;
+mod bind;
 mod buffers;
 mod heaps;
 mod inspect;
@@ -10,6 +11,7 @@ mod pipelines;
 mod profile;
 mod rings;
 mod run;
+mod textured;
 mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use super::trust;
 use crate::plan::Plan;
-use crate::schedule::Step;
+use crate::schedule::{Access, Step};
 use crate::shader::Handing;
 use crate::target::DeviceKind;
 
 /// The pipelines of one plan.
 pub(super) struct Pipelines {
     compiled: Vec<wgpu::ComputePipeline>,
-    layouts: HashMap<usize, wgpu::BindGroupLayout>,
+    /// By what is bound to each binding: whether it is the texture.
+    layouts: HashMap<Vec<bool>, wgpu::BindGroupLayout>,
     /// Of parameters that dispatches do not carry, if there are any.
     uniforms: Option<wgpu::BindGroupLayout>,
     /// For each step, which of `compiled` it runs.
@@ -31,8 +32,9 @@ impl Pipelines {
         let mut of_step = Vec::new();
         for step in &plan.schedule.steps {
             let index = *known.entry(step.dispatch.shader.label()).or_insert_with(|| {
-                let bindings = step.accesses.len();
-                layouts.entry(bindings).or_insert_with(|| bind_group_layout(device, bindings));
+                let bindings = bindings(&step.accesses);
+                let layout = bind_group_layout(device, &bindings);
+                layouts.entry(bindings).or_insert(layout);
                 distinct.push(step);
                 distinct.len() - 1
             });
@@ -42,7 +44,7 @@ impl Pipelines {
         let started = Instant::now();
         let compiled = in_parallel(&distinct, |step| {
             let of_params = uniforms.as_ref().filter(|_| plan.target.wants_uniforms(step.dispatch.params.len()));
-            compile(device, &layouts[&step.accesses.len()], of_params, copied, step)
+            compile(device, &layouts[&bindings(&step.accesses)], of_params, copied, step)
         });
         tracing::info!(kernels = compiled.len(), seconds = started.elapsed().as_secs_f64(), "compiled");
         Self { compiled, layouts, uniforms, of_step }
@@ -54,9 +56,9 @@ impl Pipelines {
         (index, &self.compiled[index])
     }
 
-    /// The layout of bind groups with `bindings` bindings.
-    pub(super) fn layout(&self, bindings: usize) -> &wgpu::BindGroupLayout {
-        &self.layouts[&bindings]
+    /// The layout of bind groups of what `accesses` bind.
+    pub(super) fn layout(&self, accesses: &[Access]) -> &wgpu::BindGroupLayout {
+        &self.layouts[&bindings(accesses)]
     }
 
     /// The layout of the group of parameters that dispatches do not carry.
@@ -65,20 +67,31 @@ impl Pipelines {
     }
 }
 
-/// All bindings are read-write: one buffer may not be bound both read-only and read-write in a
+/// Of each binding, whether the texture is bound to it.
+fn bindings(accesses: &[Access]) -> Vec<bool> {
+    accesses.iter().map(|access| access.texture_row.is_some()).collect()
+}
+
+/// All buffers are bound read-write: one buffer may not be bound both read-only and read-write in a
 /// dispatch, and arenas hold what is read beside what is written. The replay proves that no
 /// dispatch writes what it should not.
-fn bind_group_layout(device: &wgpu::Device, bindings: usize) -> wgpu::BindGroupLayout {
+fn bind_group_layout(device: &wgpu::Device, bindings: &[bool]) -> wgpu::BindGroupLayout {
+    let buffer = wgpu::BindingType::Buffer {
+        ty: wgpu::BufferBindingType::Storage { read_only: false },
+        has_dynamic_offset: false,
+        min_binding_size: None,
+    };
+    let texture = wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Uint,
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
+    };
     let entries: Vec<_> = (0u32..)
-        .take(bindings)
-        .map(|binding| wgpu::BindGroupLayoutEntry {
+        .zip(bindings)
+        .map(|(binding, &is_texture)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: false },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: if is_texture { texture } else { buffer },
             count: None,
         })
         .collect();

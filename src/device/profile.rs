@@ -48,13 +48,22 @@ impl DeviceEngine {
         let read = buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
         let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (i, &step) in (0u32..).zip(steps) {
-            let stamps = wgpu::ComputePassTimestampWrites {
-                query_set: &queries,
-                beginning_of_pass_write_index: Some(2 * i),
-                end_of_pass_write_index: Some(2 * i + 1),
+            let stamps = |beginning_of_pass_write_index, end_of_pass_write_index| wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index,
+                    end_of_pass_write_index,
+                }),
             };
-            let mut pass = encoder
-                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(stamps) });
+            let (first, last) = (2 * i, 2 * i + 1);
+            let mut begins = Some(first);
+            if self.wants_copies(step) {
+                // Its time begins with a pass of nothing, before what is copied for it.
+                drop(encoder.begin_compute_pass(&stamps(begins.take(), None)));
+                self.copy_for(&mut encoder, step, copy);
+            }
+            let mut pass = encoder.begin_compute_pass(&stamps(begins, Some(last)));
             self.dispatch(&mut pass, step, copy);
         }
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);

@@ -2,10 +2,11 @@
 //! step, and none after it.
 
 use super::Device;
-use super::buffers::{buffer, usage};
+use super::buffers::{buffer, texture, usage};
 use super::pace::Fill;
 use super::pipelines::Pipelines;
 use super::rings::{ReadbackRing, UploadRing};
+use super::textured::Textured;
 use crate::engine::{Drawn, Engine, EngineError, Held, Look};
 use crate::graph::Role;
 use crate::ids::SlotId;
@@ -14,11 +15,13 @@ use crate::plan::{Place, Plan, Staging};
 /// A plan with its buffers on a device.
 pub struct DeviceEngine {
     device: Device,
-    plan: Plan,
-    arenas: Vec<wgpu::Buffer>,
+    pub(super) plan: Plan,
+    /// The arenas that are buffers, by their ids; the texture comes after them.
+    pub(super) arenas: Vec<wgpu::Buffer>,
+    pub(super) texture: Option<Textured>,
     upload: UploadRing,
     readback: ReadbackRing,
-    pipelines: Pipelines,
+    pub(super) pipelines: Pipelines,
     /// For each step, one bind group, or one for each copy of the slots it binds.
     bind_groups: Vec<Vec<wgpu::BindGroup>>,
     /// The parameters that dispatches do not carry, of which each binds its own.
@@ -31,11 +34,32 @@ pub struct DeviceEngine {
     own: Held,
 }
 
+/// A dispatch that ends a pass.
+struct Next {
+    /// Its step, and the copy of its slots.
+    dispatch: (usize, u32),
+    /// Whether it begins a submission.
+    begins: bool,
+}
+
 /// What a submission will do.
 enum Command {
-    Upload { from: (usize, u64), to: Place },
-    Run { program: usize, copy: u32 },
-    Read { from: Place, to: (usize, u64) },
+    Upload {
+        from: (usize, u64),
+        to: Place,
+    },
+    Run {
+        program: usize,
+        copy: u32,
+    },
+    /// What its dispatches want in the texture, without these.
+    Copy {
+        program: usize,
+    },
+    Read {
+        from: Place,
+        to: (usize, u64),
+    },
 }
 
 impl DeviceEngine {
@@ -61,8 +85,8 @@ impl DeviceEngine {
             given += bytes;
             Ok::<_, EngineError>(made)
         };
-        let arenas =
-            plan.arenas.iter().map(|a| make(a.bytes, usage(a.role), a.role.name())).collect::<Result<Vec<_>, _>>()?;
+        let buffers = plan.arenas.iter().filter(|a| a.role != Role::Texture);
+        let arenas = buffers.map(|a| make(a.bytes, usage(a.role), a.role.name())).collect::<Result<Vec<_>, _>>()?;
         let writing = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let reading = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let Staging { upload_bytes, readback_bytes } = plan.staging;
@@ -71,12 +95,15 @@ impl DeviceEngine {
         };
         let upload = UploadRing::new(ring(upload_bytes, writing)?, upload_bytes);
         let readback = ReadbackRing::new(ring(readback_bytes, reading)?, readback_bytes);
+        let texture = plan.texture.arena.map(|_| texture(device, plan.texture, given)).transpose()?;
+        let texture = texture.map(Textured::new);
         let pipelines = Pipelines::new(&device.device, &plan);
         let shares = device.pace.shares(&plan);
         let mut engine = Self {
             device: device.clone(),
             plan,
             arenas,
+            texture,
             upload,
             readback,
             pipelines,
@@ -89,7 +116,7 @@ impl DeviceEngine {
         };
         engine.own = Held {
             bytes: engine.plan.planned_bytes(),
-            buffers: engine.arenas.len() as u64 + 2 * u64::from(Staging::RING),
+            buffers: engine.plan.arenas.len() as u64 + 2 * u64::from(Staging::RING),
         };
         device.ledger.take(engine.own);
         engine.bind_groups = (0..engine.plan.schedule.steps.len()).map(|step| engine.bind(step)).collect();
@@ -104,66 +131,26 @@ impl DeviceEngine {
         Ok(engine)
     }
 
-    /// The bind groups of a step, one for each copy that it may run on.
-    fn bind(&self, step: usize) -> Vec<wgpu::BindGroup> {
-        let accesses = &self.plan.schedule.steps[step].accesses;
-        let copies_of =
-            |v: crate::ids::ValueId| self.plan.graph[v].home.map_or(1, |h| self.plan.slots[h.slot.index()].copies);
-        let copies = accesses.iter().flat_map(crate::schedule::Access::values).map(copies_of).max().unwrap_or(1);
-        (0..copies).map(|copy| self.bind_copy(step, copy)).collect()
-    }
-
-    fn bind_copy(&self, step: usize, copy: u32) -> wgpu::BindGroup {
-        let accesses = &self.plan.schedule.steps[step].accesses;
-        let entries: Vec<_> = (0u32..)
-            .zip(accesses)
-            .map(|(binding, access)| {
-                let value = access.writes.or(access.reads).expect("a binding touches a value");
-                let place = self.plan.value(value, copy).expect("a value that is bound has a place");
-                wgpu::BindGroupEntry {
-                    binding,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &self.arenas[place.arena.index()],
-                        offset: place.offset + access.bytes.start - access.slack,
-                        size: wgpu::BufferSize::new(access.bound_bytes()),
-                    }),
-                }
-            })
-            .collect();
-        self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: self.pipelines.layout(entries.len()),
-            entries: &entries,
-        })
-    }
-
-    fn bind_uniforms(&self) -> Option<wgpu::BindGroup> {
-        let (arena, layout) = (self.plan.uniforms.arena?, self.pipelines.uniforms()?);
-        let (buffer, size) = (&self.arenas[arena.index()], wgpu::BufferSize::new(self.plan.uniforms.stride));
-        let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size });
-        let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
-        Some(self.device.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries }))
-    }
-
     /// The device that the plan lies on.
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Records one dispatch and all that it needs.
+    /// Records one dispatch and all that it needs but what is copied for it.
     pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass, step: usize, copy: u32) {
         pass.set_pipeline(self.pipelines.of(step).1);
         self.dispatch_bound(pass, step, copy);
     }
 
-    /// Records dispatches in one pass, until one belongs into the next submission, if one does; says which.
+    /// Records dispatches in one pass, until one belongs into the next submission or something is to be copied for it, if
+    /// there is such a one; says which.
     fn dispatch_some(
         &self,
         pass: &mut wgpu::ComputePass,
         dispatches: &mut impl Iterator<Item = (usize, u32)>,
         first: Option<(usize, u32)>,
         fill: &mut Fill,
-    ) -> Option<(usize, u32)> {
+    ) -> Option<Next> {
         let mut set = None;
         let mut dispatch = |pass: &mut wgpu::ComputePass, (index, copy): (usize, u32)| {
             let (number, pipeline) = self.pipelines.of(index);
@@ -177,8 +164,9 @@ impl DeviceEngine {
             dispatch(pass, first);
         }
         for (index, copy) in dispatches {
-            if !self.shares.get(index).is_none_or(|share| fill.takes(*share)) {
-                return Some((index, copy));
+            let begins = !self.shares.get(index).is_none_or(|share| fill.takes(*share));
+            if begins || self.wants_copies(index) {
+                return Some(Next { dispatch: (index, copy), begins });
             }
             dispatch(pass, (index, copy));
         }
@@ -229,20 +217,34 @@ impl DeviceEngine {
                     let mut all = runs.flat_map(|(program, copy)| steps(program).map(move |step| (step, copy)));
                     let mut first = None;
                     loop {
-                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                        first = self.dispatch_some(&mut pass, &mut all, first, &mut fill);
-                        drop(pass);
-                        if first.is_none() {
-                            break;
+                        if let Some((step, copy)) = first {
+                            self.copy_for(&mut encoder, step, copy);
                         }
-                        submit(std::mem::replace(&mut encoder, begin()));
+                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                        let next = self.dispatch_some(&mut pass, &mut all, first, &mut fill);
+                        drop(pass);
+                        let Some(Next { dispatch, begins }) = next else { break };
+                        if begins {
+                            submit(std::mem::replace(&mut encoder, begin()));
+                        }
+                        first = Some(dispatch);
                     }
                     continue;
+                }
+                Command::Copy { program } => {
+                    let steps = self.plan.schedule.programs[*program].steps.clone();
+                    steps.for_each(|step| self.copy_for(&mut encoder, step, 0));
                 }
             }
             at += 1;
         }
         submit(encoder)
+    }
+
+    /// Has what the dispatches of a program want in the texture copied there, without these, so that a probe can tell how
+    /// long that takes.
+    pub(crate) fn copy(&mut self, program: usize) {
+        self.recorded.push(Command::Copy { program });
     }
 
     /// What lies at `place`, whole words, by way of the readback buffers.

@@ -22,11 +22,13 @@ pub enum Role {
     Staging,
     /// Parameters of dispatches, where the device takes no immediates.
     Uniforms,
+    /// Where factors of products are copied to, which some software adapters read faster there.
+    Texture,
 }
 
 impl Role {
     /// Every role, in the order reports list them.
-    pub const ALL: [Role; 9] = [
+    pub const ALL: [Role; 10] = [
         Role::Parameter,
         Role::Gradient,
         Role::OptimizerState,
@@ -36,7 +38,13 @@ impl Role {
         Role::Result,
         Role::Staging,
         Role::Uniforms,
+        Role::Texture,
     ];
+
+    /// Whether few plans have any, so that reports do without it where there is none.
+    pub fn is_seldom(self) -> bool {
+        matches!(self, Role::Uniforms | Role::Texture)
+    }
 
     /// What reports call it.
     pub fn name(self) -> &'static str {
@@ -50,6 +58,7 @@ impl Role {
             Role::Result => "results",
             Role::Staging => "staging",
             Role::Uniforms => "uniforms",
+            Role::Texture => "texture",
         }
     }
 }

@@ -3,10 +3,7 @@
 //! To add an op: write its file, then add its line to `ops!` below. Its specimens are a required
 //! answer, so the shader, gradient and device tests, which loop over them, cannot miss it.
 
-use std::ops::Range;
-
 use crate::ids::ValueId;
-use crate::shader::Shader;
 use crate::target::Target;
 use crate::tensor::TensorType;
 
@@ -178,48 +175,6 @@ pub enum Operand {
     Output(usize),
 }
 
-/// A range of a value that a dispatch binds, and what it does there.
-///
-/// A binding that both reads and writes reads one value and writes another in the very same
-/// bytes, which the op's [`Rule::in_place`] must demand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// The value whose content is read.
-    pub reads: Option<Operand>,
-    /// The value whose content is made.
-    pub writes: Option<Operand>,
-    /// Which bytes of the value, from its own start.
-    pub bytes: Range<u64>,
-    /// Bytes bound in front of those, so that the binding starts at a multiple of the device's
-    /// alignment; the shader is told to skip them. See [`Binding::aligned`].
-    pub slack: u64,
-}
-
-impl Binding {
-    /// Reads these bytes of the value.
-    pub fn read(operand: Operand, bytes: Range<u64>) -> Self {
-        Self { reads: Some(operand), writes: None, bytes, slack: 0 }
-    }
-
-    /// Writes these bytes of the value.
-    pub fn write(operand: Operand, bytes: Range<u64>) -> Self {
-        Self { reads: None, writes: Some(operand), bytes, slack: 0 }
-    }
-
-    /// Reads `from` and writes `to` in the same bytes.
-    pub fn update(from: Operand, to: Operand, bytes: Range<u64>) -> Self {
-        Self { reads: Some(from), writes: Some(to), bytes, slack: 0 }
-    }
-
-    /// The same range bound from the last multiple of `align` on, and how many elements of
-    /// `element_bytes` the shader has to skip.
-    pub fn aligned(mut self, align: u64, element_bytes: u64) -> (Self, u32) {
-        self.slack = self.bytes.start % align;
-        let skip = clamp(self.slack / element_bytes);
-        (self, skip)
-    }
-}
-
 impl Lowering<'_> {
     /// Reads the whole of input `i`.
     pub fn read(&self, i: usize) -> Binding {
@@ -241,21 +196,6 @@ impl Lowering<'_> {
 /// long before it could be used.
 pub(crate) fn clamp(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// One run of a shader.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dispatch {
-    /// The shader to run.
-    pub shader: Shader,
-    /// The shader's `Params`, as bytes.
-    pub params: Vec<u8>,
-    /// Workgroups along x, y and z.
-    pub groups: [u32; 3],
-    /// What is bound, in binding order.
-    pub bindings: Vec<Binding>,
-    /// What a workgroup does, if it makes a tile of a product.
-    pub tile: Option<Tile>,
 }
 
 macro_rules! ops {
@@ -296,6 +236,7 @@ mod concat;
 mod copy;
 mod cross_entropy;
 mod derivation;
+mod dispatch;
 mod dropout;
 mod elementwise_loss;
 mod embedding;
@@ -327,6 +268,7 @@ pub use activation::Function;
 pub use bound::Bound;
 pub use common::ShapeError;
 pub use derivation::Derivation;
+pub use dispatch::{Binding, Dispatch};
 pub use elementwise_loss::Measure;
 pub use gradient_bound::Term;
 pub use gradient_norm::Guard;

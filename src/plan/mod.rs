@@ -12,6 +12,7 @@ pub mod place;
 pub mod replay;
 pub mod report;
 pub mod reserved;
+mod texture;
 mod thin;
 mod thrift;
 mod time;
@@ -19,7 +20,7 @@ mod uniforms;
 
 use crate::graph::{Graph, Role};
 use crate::ids::{ArenaId, SlotId, ValueId};
-use crate::schedule::{Schedule, schedule};
+use crate::schedule::{Schedule, Step, schedule};
 use crate::target::Target;
 
 pub use crate::target::Rates;
@@ -29,6 +30,7 @@ pub use order::ordered;
 pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
+pub use texture::Texture;
 pub use thrift::Saving;
 pub use uniforms::Uniforms;
 
@@ -162,6 +164,8 @@ pub struct Plan {
     pub staging: Staging,
     /// Where parameters lie that dispatches do not carry.
     pub uniforms: Uniforms,
+    /// What factors of products are read from, where that is quicker than from buffers.
+    pub texture: Texture,
     /// The greatest sum of tenants alive at once, and the first step where it occurs.
     pub tenants_bound: (u64, u32),
 }
@@ -174,6 +178,8 @@ impl Plan {
         let mut layout = layout::lay_out(&graph, &tenants, target);
         let mut uniforms = Uniforms::new(&schedule, target);
         uniforms.lie_in(&mut layout.arenas);
+        let mut texture = Texture::new(&schedule);
+        texture.lie_in(&mut layout.arenas);
         Self {
             graph,
             target: target.clone(),
@@ -184,8 +190,31 @@ impl Plan {
             tenants: layout.tenants,
             staging,
             uniforms,
+            texture,
             tenants_bound: layout.tenants_bound,
         }
+    }
+
+    /// The same running these `steps` as its first program, and no other: what no op lowers itself to, so that kernels can
+    /// be tried one by one.
+    #[doc(hidden)]
+    pub fn running(mut self, steps: Vec<Step>) -> Self {
+        self.schedule.programs.truncate(1);
+        self.schedule.programs[0].steps = 0..steps.len();
+        self.schedule.steps = steps;
+        self.equipped()
+    }
+
+    /// The same with the uniforms and the texture that its steps want, should they have been changed.
+    #[doc(hidden)]
+    pub fn equipped(mut self) -> Self {
+        // These are the last, and nothing else lies in them.
+        self.arenas.retain(|arena| !arena.role.is_seldom());
+        self.uniforms = Uniforms::new(&self.schedule, &self.target);
+        self.uniforms.lie_in(&mut self.arenas);
+        self.texture = Texture::new(&self.schedule);
+        self.texture.lie_in(&mut self.arenas);
+        self
     }
 
     /// The same with smaller staging, where that alone brings all of it within `bytes`.
@@ -210,14 +239,14 @@ impl Plan {
         kept.chain([self.staging.bytes(), self.tenants_bound.0]).fold(0, u64::saturating_add)
     }
 
-    /// Bytes by role, in the order of [`Role::ALL`]; uniforms only where there are any.
+    /// Bytes by role, in the order of [`Role::ALL`]; uniforms and the texture only where there are any.
     pub fn roles(&self) -> Vec<(Role, u64)> {
         let of = |role| {
             let arenas = self.arenas.iter().filter(|a| a.role == role).map(|a| a.bytes);
             arenas.fold(0, u64::saturating_add)
         };
         let all = Role::ALL.map(|role| (role, if role == Role::Staging { self.staging.bytes() } else { of(role) }));
-        all.into_iter().filter(|(role, bytes)| *role != Role::Uniforms || *bytes > 0).collect()
+        all.into_iter().filter(|(role, bytes)| !role.is_seldom() || *bytes > 0).collect()
     }
 
     /// Whether the plan exceeds no limit of the device it was made for, nor `memory` in bytes. No device is asked.
@@ -233,6 +262,7 @@ impl Plan {
     /// Doubts the plan; see [`replay()`]. Done before any device memory is asked for.
     pub fn replay(&self) -> Result<(), Fault> {
         replay::parameters(self)?;
+        replay::copies(self)?;
         let layout = replay::Layout {
             arenas: &self.arenas,
             slots: &self.slots,

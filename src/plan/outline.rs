@@ -3,7 +3,7 @@
 use super::layout::{alignment, kept_bytes};
 use super::lifetime::tenants;
 use super::place::{Interval, lower_bound};
-use super::{Staging, Uniforms};
+use super::{Staging, Texture, Uniforms};
 use crate::graph::Graph;
 use crate::schedule::{Schedule, schedule};
 use crate::target::Target;
@@ -13,8 +13,10 @@ use crate::target::Target;
 pub struct Outline {
     /// What would run.
     pub schedule: Schedule,
-    /// Bytes of all slots, and of parameters that dispatches do not carry.
+    /// Bytes of all slots, of parameters that dispatches do not carry, and of the texture.
     pub kept_bytes: u64,
+    /// Those of the texture among them.
+    pub texture_bytes: u64,
     /// The greatest sum of tenants alive at once: no placement takes less.
     pub tenants_bytes: u64,
     /// The host's buffers.
@@ -27,8 +29,10 @@ impl Outline {
         let schedule = schedule(graph, target);
         let intervals: Vec<Interval> = tenants(graph, &schedule).iter().map(|t| t.interval).collect();
         let tenants_bytes = lower_bound(&intervals, alignment(target)).0;
-        let kept_bytes = kept_bytes(graph, target).saturating_add(Uniforms::new(&schedule, target).bytes());
-        Self { schedule, kept_bytes, tenants_bytes, staging }
+        let texture_bytes = Texture::new(&schedule).bytes();
+        let beside = Uniforms::new(&schedule, target).bytes().saturating_add(texture_bytes);
+        let kept_bytes = kept_bytes(graph, target).saturating_add(beside);
+        Self { schedule, kept_bytes, texture_bytes, tenants_bytes, staging }
     }
 
     /// The fewest bytes that [`Plan::with_staging_within`](super::Plan::with_staging_within) could bring the plan to.

@@ -31,6 +31,7 @@ fn colour(role: Role) -> &'static str {
         Role::Result => "#222222",
         Role::Staging => "#999999",
         Role::Uniforms => "#cc79a7",
+        Role::Texture => "#f0e442",
     }
 }
 
@@ -49,7 +50,7 @@ pub struct Rectangle {
 
 /// Whether what is written on that colour is dark.
 fn is_light(role: Role) -> bool {
-    matches!(role, Role::Activation | Role::Input | Role::Staging | Role::Uniforms)
+    matches!(role, Role::Activation | Role::Input | Role::Staging | Role::Uniforms | Role::Texture)
 }
 
 /// A load line so many times as high as the plan is drawn; a higher one is told in words.
@@ -162,6 +163,11 @@ impl Plan {
             let (base, bytes) = (bases[&arena.index()], self.uniforms.bytes());
             let name = format!("parameters of dispatches (uniforms), {}", Bytes(bytes));
             out.push(throughout(base..base + bytes, Role::Uniforms, name));
+        }
+        if let Some(arena) = self.texture.arena {
+            let (base, bytes) = (bases[&arena.index()], self.texture.bytes());
+            let name = format!("factors of products (texture), {}", Bytes(bytes));
+            out.push(throughout(base..base + bytes, Role::Texture, name));
         }
         for id in self.graph.slot_ids() {
             let (slot, place) = (&self.graph[id], &self.slots[id.index()]);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Arena, Place, Plan, SlotPlace};
+use super::{Arena, Place, Plan, SlotPlace, texture};
 use crate::graph::Graph;
 use crate::ids::{ArenaId, SlotId, ValueId};
 use crate::ops::{InPlace, Operand};
@@ -91,6 +91,14 @@ pub enum Fault {
         /// Its shader.
         shader: &'static str,
     },
+    /// A dispatch that reads from the texture would find something else there, or nothing.
+    #[error("step {step} ({shader}) reads from the texture what is not copied there")]
+    Copies {
+        /// The step that reads.
+        step: usize,
+        /// Its shader.
+        shader: &'static str,
+    },
     /// Two slots share bytes, or one ends outside its arena.
     #[error("slot {slot} is not alone in its bytes")]
     Crowded {
@@ -165,6 +173,15 @@ pub(super) fn parameters(plan: &Plan) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Fails at the first dispatch that would not find what is copied for it to the texture.
+pub(super) fn copies(plan: &Plan) -> Result<(), Fault> {
+    let mut steps = plan.schedule.steps.iter().enumerate();
+    match steps.find(|(_, step)| !texture::is_sound(plan, step)) {
+        Some((step, Step { dispatch, .. })) => Err(Fault::Copies { step, shader: dispatch.shader.name }),
+        None => Ok(()),
+    }
 }
 
 /// All arenas empty but for the slots, each alone in its bytes.

@@ -5,7 +5,7 @@
 //! a window      the same, and for each row turns * turn_seconds + weights / turn_weights_per_second
 //! another       bytes * max(workgroups / groups, 1)
 //! bytes         moved / bytes_per_second
-//! a dispatch    one of these + dispatch_seconds
+//! a dispatch    one of these + dispatch_seconds, and what it takes to copy factors to the texture
 //! an update     max(first + (accumulate - 1) * next + update, what the host takes) + submission_seconds
 //! ```
 //!
@@ -15,10 +15,17 @@
 //! [`Tile`]: crate::ops::Tile
 
 use super::Plan;
+use crate::ops::Dispatch;
 use crate::schedule::{Access, Schedule, Step};
 use crate::target::Rates;
 
 impl Rates {
+    /// Seconds that the device takes until a dispatch has begun.
+    pub(crate) fn begun_seconds(&self, dispatch: &Dispatch) -> f64 {
+        let copied = self.textures.zip(dispatch.copied_bytes());
+        self.dispatch_seconds + copied.map_or(0.0, |(textures, bytes)| textures.seconds_of(bytes))
+    }
+
     /// Seconds that the device takes for one dispatch.
     pub fn seconds_of(&self, step: &Step) -> f64 {
         let groups = step.workgroups();
@@ -28,7 +35,7 @@ impl Rates {
             // Few workgroups have their share of the bandwidth and no more.
             None => bytes * (self.workgroups / groups).max(1.0),
         };
-        busy + self.dispatch_seconds
+        self.begun_seconds(&step.dispatch) + busy
     }
 }
 
@@ -36,7 +43,8 @@ impl Step {
     /// Bytes that it reads, and bytes that it writes.
     pub(crate) fn moved_bytes(&self) -> f64 {
         // What is bound again, because something has to be, moves nothing.
-        let again = |at: usize, access: &Access| self.accesses.iter().take(at).any(|earlier| earlier == access);
+        let again =
+            |at: usize, access: &Access| self.accesses.iter().take(at).any(|earlier| earlier.is_of_what(access));
         let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
         let all = self.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access));
         all.map(|(_, access)| moved(access)).sum()
@@ -90,7 +98,7 @@ mod tests {
     use crate::nn::{Model, Task};
     use crate::ops::{Binary, Layout, Matmul, Op};
     use crate::plan::Staging;
-    use crate::target::{Target, Turns};
+    use crate::target::{Target, TextureRates, Turns};
     use crate::tensor::TensorType;
     use crate::training::{Planned, Storage, Training};
 
@@ -105,6 +113,7 @@ mod tests {
             recording_seconds: 2e-6,
             submission_seconds: 40e-6,
             tall_tiles: None,
+            textures: None,
             turns: Some(Turns { seconds: 1e-6, weights_per_second: 25e9 }),
         }
     }
@@ -250,6 +259,9 @@ mod tests {
             Rates { dispatch_seconds: f64::INFINITY, ..good },
             Rates { tall_tiles: Some(0.0), ..good },
             Rates { tall_tiles: Some(f64::INFINITY), ..good },
+            Rates { textures: Some(TextureRates { share: 0.0, seconds: 0.0, bytes_per_second: 1.0 }), ..good },
+            Rates { textures: Some(TextureRates { share: 1.0, seconds: f64::NAN, bytes_per_second: 1.0 }), ..good },
+            Rates { textures: Some(TextureRates { share: 1.0, seconds: 0.0, bytes_per_second: 0.0 }), ..good },
             Rates { turns: Some(Turns { seconds: f64::NAN, weights_per_second: 1.0 }), ..good },
             Rates { turns: Some(Turns { seconds: 0.0, weights_per_second: 0.0 }), ..good },
         ] {

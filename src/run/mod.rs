@@ -181,7 +181,7 @@ impl Run {
         let room = host::room(&batches, host);
         let planned = match self.config.budget.bargain {
             true => training.bargain_in(target, &room)?,
-            false => training.plan(target)?.within(&room).0,
+            false => training.plan_in(target, &room)?.0,
         };
         let (bytes, values) = (planned.plan.planned_bytes(), planned.plan.graph.value_ids().count());
         let dispatches = planned.plan.schedule.steps.len();

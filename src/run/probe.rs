@@ -14,16 +14,19 @@
 //! | tile | one workgroup alone: how many there are at once |
 //! | columns, sum, update | bytes: sums of columns, a sum, an optimizer's update in place |
 //! | few units, more units | of a graphics processor: what it takes to go through timesteps within a dispatch |
-//! | nt once more | of a software adapter: what the tallest tiles take beside others |
+//! | nt twice more | of a software adapter: what the tallest tiles take beside others, and factors in a texture |
+//! | tiny | what it takes to end a pass, copy next to nothing to the texture, and begin another |
+//! | copies | what it takes to copy the factors of nt |
 
 mod cache;
+mod others;
 mod processors;
 mod programs;
 
 use std::time::Instant;
 
 use crate::device::{Device, DeviceEngine};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::error::Error;
 use crate::ids::SlotId;
 use crate::plan::{Plan, Rates};
@@ -31,7 +34,7 @@ use crate::schedule::Step;
 use crate::target::{DeviceKind, Turns};
 
 use processors::others_seconds;
-use programs::{PRODUCTS, STREAMS, TALL, WINDOWS, plan, tall_plan, tall_work};
+use programs::{LARGE, PRODUCTS, STREAMS, WINDOWS, plan};
 
 pub use cache::{Cache, Probed};
 
@@ -62,11 +65,15 @@ pub fn measure(device: &Device) -> Result<Rates, Error> {
     let (plan, waited_for) = plan(device.target())?;
     let (rates, of_others) = Probe::new(device, plan, waited_for)?.rates()?;
     // Others serve as well, if more slowly.
-    let tall_tiles = tall_tiles(device, of_others).unwrap_or_else(|reason| {
+    let tall_tiles = others::tall_tiles(device, of_others).unwrap_or_else(|reason| {
         tracing::warn!(%reason, "the tallest tiles cannot be probed");
         None
     });
-    let rates = Rates { tall_tiles, ..rates };
+    let textures = others::textures(device, of_others, rates.dispatch_seconds).unwrap_or_else(|reason| {
+        tracing::warn!(%reason, "textures cannot be probed");
+        None
+    });
+    let rates = Rates { tall_tiles, textures, ..rates };
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(adapter = device.target().name, seconds, ?rates, "probed the device");
     rates
@@ -80,6 +87,9 @@ struct Probe {
     /// Something small to wait for.
     waited_for: SlotId,
 }
+
+/// Records what is timed of a program.
+type Record = dyn Fn(&mut DeviceEngine, usize) -> Result<(), EngineError>;
 
 /// Seconds of one submission.
 #[derive(Clone, Copy)]
@@ -126,7 +136,7 @@ impl Probe {
     fn nothing(&mut self) -> Result<Spent, Error> {
         let mut nothing = Spent::LONGEST;
         for _ in 0..2 * ROUNDS {
-            nothing = nothing.least(self.submit(None, 0)?);
+            nothing = nothing.least(self.submit(None, 0, &|_, _| Ok(()))?);
         }
         Ok(nothing)
     }
@@ -156,7 +166,7 @@ impl Probe {
         let rates = solve(plan, known, &|name| (of(name).alone - idle.least).max(0.0));
         let computes_here = plan.target.device_kind == DeviceKind::Cpu;
         let rates = if computes_here { rates.with_workgroups(rates.workgroups.min(processors())) } else { rates };
-        Ok((rates, of(TALL.0).alone))
+        Ok((rates, of(LARGE.0).alone))
     }
 
     /// Whether there is such a program.
@@ -166,19 +176,25 @@ impl Probe {
 
     /// Seconds of one dispatch of a program.
     fn each(&mut self, name: &str, nothing: Spent) -> Result<Each, Error> {
+        let run = |engine: &mut DeviceEngine, program: usize| engine.run(program, 0);
+        self.each_of(name, nothing, &run)
+    }
+
+    /// Seconds of one dispatch of a program that is recorded by `record`, or of what that records in its place.
+    fn each_of(&mut self, name: &str, nothing: Spent, record: &Record) -> Result<Each, Error> {
         let program = self.engine.plan().program(name);
         let mut runs = 1;
         // The first finishes the kernel, and touches memory for the first time.
-        self.submit(program, runs)?;
-        let mut least = self.submit(program, runs)?;
+        self.submit(program, runs, record)?;
+        let mut least = self.submit(program, runs, record)?;
         while least.done < LONG_ENOUGH && runs < MOST_RUNS {
             runs = (runs * 4).min(MOST_RUNS);
-            least = self.submit(program, runs)?;
+            least = self.submit(program, runs, record)?;
         }
         let rounds = if least.done > SLOW { 1 } else { ROUNDS };
         let mut all = 0.0;
         for _ in 0..rounds {
-            let spent = self.submit(program, runs)?;
+            let spent = self.submit(program, runs, record)?;
             least = least.least(spent);
             all += spent.done / f64::from(rounds);
         }
@@ -198,12 +214,12 @@ impl Probe {
     }
 
     /// Runs a program so many times, and waits for a number from the device.
-    fn submit(&mut self, program: Option<usize>, runs: u32) -> Result<Spent, Error> {
+    fn submit(&mut self, program: Option<usize>, runs: u32, record: &Record) -> Result<Spent, Error> {
         let computes_here = self.engine.plan().target.device_kind == DeviceKind::Cpu;
         let before = others_seconds().filter(|_| computes_here);
         let started = Instant::now();
         for program in program.iter().flat_map(|program| (0..runs).map(move |_| *program)) {
-            self.engine.run(program, 0)?;
+            record(&mut self.engine, program)?;
         }
         self.engine.read(self.waited_for, 0)?;
         self.engine.submit()?;
@@ -213,18 +229,6 @@ impl Probe {
         let computed = before.and_then(|before| Some(others_seconds()? - before)).filter(|seconds| *seconds > 0.0);
         Ok(Spent { recorded, done, computed: computed.unwrap_or(f64::INFINITY) })
     }
-}
-
-/// What the tallest tiles take beside what their size lets expect, where they are quicker than `others`, the seconds of a
-/// product made by other tiles.
-fn tall_tiles(device: &Device, others: f64) -> Result<Option<f64>, Error> {
-    let Some((plan, waited_for)) = tall_plan(device.target())? else { return Ok(None) };
-    let mut probe = Probe::new(device, plan, waited_for)?;
-    let nothing = probe.nothing()?;
-    let tall = probe.each(TALL.0, nothing)?.alone;
-    let expected = others * tall_work(device.target());
-    tracing::debug!(tall, others, expected, "probed the tallest tiles");
-    Ok(Some(tall / expected).filter(|_| tall > 0.0 && tall < WORTH_COMPILING * others))
 }
 
 /// Processors that this process may use.
@@ -292,6 +296,7 @@ fn work(steps: &[Step]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::programs::Other;
     use super::*;
     use crate::target::Target;
 
@@ -355,18 +360,22 @@ mod tests {
     }
 
     #[test]
-    fn the_tallest_tiles_are_probed_where_there_are_some() {
+    fn other_ways_to_multiply_are_probed_where_there_are_some() {
         for name in Target::shipped() {
             let target = Target::profile(name).unwrap();
-            let Some((plan, _)) = tall_plan(&target).unwrap() else {
-                assert_ne!(name, "lavapipe");
-                continue;
-            };
-            let step = &plan.schedule.steps_of(TALL.0)[0];
-            assert!(step.dispatch.shader.label().contains("TM=64,Q=2"), "{name}: {}", step.dispatch.shader.label());
-            // They load two thirds.
-            let longer = tall_work(&target);
-            assert!(longer > 0.7 && longer < 0.9, "{name}: {longer}");
+            for (other, constants) in [(Other::Tall, "TM=64,Q=2"), (Other::Textured, "HA=4,HB=4")] {
+                let Some((plan, _)) = other.plan(&target).unwrap() else {
+                    assert_ne!(name, "lavapipe");
+                    continue;
+                };
+                let step = &plan.schedule.steps_of(LARGE.0)[0];
+                let label = step.dispatch.shader.label();
+                assert!(label.contains(constants), "{name}: {label}");
+                // They load less.
+                let longer = other.work(&target);
+                assert!(longer > 0.3 && longer < 0.9, "{name}: {longer}");
+                assert_eq!(plan.texture.rows > 0, other == Other::Textured);
+            }
         }
     }
 

@@ -19,6 +19,10 @@
 //! | 1 | two halves to a word | half of a `u32` | `vec2<u32>` |
 //! | 2 | halves, where the device has them | `f16` | `vec2<u32>` |
 //! | 3 | words that are moved and not looked at | `u32` | |
+//! | 4 | `f32` in a texture | | a texel |
+//! | 5 | halves in a texture | | half a texel |
+//!
+//! What is in a texture lies there as [`texture`](crate::shader::texture) says, from its first texel on, and is only read.
 //!
 //! Threads that each write one half of a word must not lose the other's. With storage 1 and one element
 //! an access, whatever is written is therefore atomic: the half's bits are cleared and then set, so that
@@ -52,7 +56,8 @@ impl<'a> Numbers<'a> {
             _ => return None,
         };
         let (binding, storage, width) = (evaluate(binding)?, evaluate(storage)?, evaluate(width)?);
-        let known = (storage <= 2 && width == 4 || storage <= 3 && width == 1) && !name.is_empty();
+        let in_texture = (4..=5).contains(&storage) && width == 4 && !writes;
+        let known = (storage <= 2 && width == 4 || storage <= 3 && width == 1 || in_texture) && !name.is_empty();
         known.then_some(Self { binding, name, storage, width, writes, comment: rest })
     }
 
@@ -67,7 +72,10 @@ impl<'a> Numbers<'a> {
         };
         let mut line = |text: String| writeln!(out, "{text}").expect("a string takes whatever is written");
         let comment = if comment.is_empty() { String::new() } else { format!(" // {comment}") };
-        line(format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;{comment}"));
+        line(match self.storage {
+            4 | 5 => format!("@group(0) @binding({binding}) var {name}: {element};{comment}"),
+            _ => format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;{comment}"),
+        });
         line(format!("fn get_{name}(i: u32) -> {number} {{ {} }}", get.replace('$', name)));
         if self.writes {
             line(format!("fn put_{name}(i: u32, to: {number}) {{ {} }}", put.replace('$', name)));
@@ -81,6 +89,18 @@ impl<'a> Numbers<'a> {
             (0, 4) => ("vec4<f32>", "return $[i / 4u];", "$[i / 4u] = to;"),
             (0, _) => ("f32", "return $[i];", "$[i] = to;"),
             (3, _) => ("u32", "return $[i];", "$[i] = to;"),
+            (4, _) => (
+                "texture_2d<u32>",
+                "let t = i / 4u; return bitcast<vec4<f32>>(textureLoad($, vec2<u32>(t % 4096u, t / 4096u), 0));",
+                "",
+            ),
+            (5, _) => (
+                "texture_2d<u32>",
+                "let t = i / 8u; let all = textureLoad($, vec2<u32>(t % 4096u, t / 4096u), 0); \
+                 let w = select(all.xy, all.zw, i % 8u >= 4u); \
+                 return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));",
+                "",
+            ),
             (_, 4) => (
                 "vec2<u32>",
                 "let w = $[i / 4u]; return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));",
@@ -111,10 +131,10 @@ mod tests {
 
     #[test]
     fn every_way_to_store_numbers_is_valid_to_read_and_to_write() {
-        for (storage, width) in [(0, 1), (0, 4), (1, 1), (1, 4), (2, 1), (2, 4), (3, 1)] {
-            for access in ["reads", "writes", "updates"] {
+        for (storage, width) in [(0, 1), (0, 4), (1, 1), (1, 4), (2, 1), (2, 4), (3, 1), (4, 4), (5, 4)] {
+            for access in if storage < 4 { &["reads", "writes", "updates"][..] } else { &["reads"] } {
                 let text = declared(storage, width, access);
-                let put = if access == "reads" { "" } else { "put_x(4u, get_x(0u));" };
+                let put = if *access == "reads" { "" } else { "put_x(4u, get_x(0u));" };
                 let enable = if storage == 2 { "enable f16;\n" } else { "" };
                 let shared = include_str!("../../shaders/prelude/functions.wgsl");
                 let all =
@@ -126,6 +146,15 @@ mod tests {
                     .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&all)));
                 assert!(text.contains("@binding(3)") && text.contains("// (rows, cols)"), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_texture_is_read_by_fours_and_lies_as_the_texture_does() {
+        for storage in [4, 5] {
+            let text = declared(storage, 4, "reads");
+            assert!(text.contains(&format!("% {}u", crate::shader::texture::TEXELS)), "{text}");
+            assert!(text.contains("texture_2d<u32>") && !text.contains("storage"), "{text}");
         }
     }
 
@@ -147,8 +176,9 @@ mod tests {
 
     #[test]
     fn what_is_no_declaration_is_refused() {
-        for bad in ["", "0 x 0 1", "0 x 0 1 tells", "0 x 4 1 reads", "0 x 3 4 reads", "0 x 0 2 reads", "b x 0 1 reads"]
-        {
+        let textures = ["0 x 4 1 reads", "0 x 4 4 writes", "0 x 5 1 reads", "0 x 5 4 updates", "0 x 6 4 reads"];
+        let others = ["", "0 x 0 1", "0 x 0 1 tells", "0 x 3 4 reads", "0 x 0 2 reads", "b x 0 1 reads"];
+        for bad in textures.into_iter().chain(others) {
             assert!(Numbers::parse(bad, |word| word.parse().ok()).is_none(), "{bad}");
         }
     }

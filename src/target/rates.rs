@@ -24,6 +24,10 @@ pub struct Rates {
     /// measured they are not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tall_tiles: Option<f64>,
+    /// What it takes to have the factors of products in a texture; of a software adapter. Where it was not found to be
+    /// quicker none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub textures: Option<TextureRates>,
     /// What it takes to go through timesteps within a dispatch; of a graphics processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<Turns>,
@@ -37,6 +41,30 @@ pub struct Turns {
     pub seconds: f64,
     /// Weights that it takes in in a second, again for each timestep. In halves they are no more.
     pub weights_per_second: f64,
+}
+
+/// What it takes to have the factors of products in a texture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextureRates {
+    /// What tiles take beside what their sizes let expect.
+    pub share: f64,
+    /// Seconds that a dispatch takes longer, because a pass ends before it and another begins.
+    pub seconds: f64,
+    /// Bytes that are copied in a second.
+    pub bytes_per_second: f64,
+}
+
+impl TextureRates {
+    /// Seconds that a dispatch takes longer whose factors have so many bytes.
+    pub fn seconds_of(&self, bytes: u64) -> f64 {
+        self.seconds + bytes as f64 / self.bytes_per_second
+    }
+
+    fn are_sound(&self) -> bool {
+        let positive = [self.share, self.bytes_per_second].iter().all(|x| x.is_finite() && *x > 0.0);
+        positive && self.seconds.is_finite() && self.seconds >= 0.0
+    }
 }
 
 impl Turns {
@@ -57,6 +85,7 @@ impl Rates {
             recording_seconds: 1.5e-6,
             submission_seconds: 60e-6,
             tall_tiles: None,
+            textures: None,
             turns: None,
         }
     }
@@ -77,6 +106,7 @@ impl Rates {
             && others.iter().all(|x| x.is_finite() && *x >= 0.0)
             && self.workgroups >= 1.0
             && self.tall_tiles.is_none_or(|share| share.is_finite() && share > 0.0)
+            && self.textures.is_none_or(|textures| textures.are_sound())
             && self.turns.is_none_or(|turns| {
                 turns.seconds.is_finite()
                     && turns.seconds >= 0.0

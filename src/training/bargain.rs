@@ -15,13 +15,16 @@ use super::segments::Segments;
 use super::{Planned, Room, Training, Way};
 use crate::error::Error;
 use crate::plan::{Outline, Rates};
-use crate::target::Target;
+use crate::target::{Target, Textures};
 
 /// A way, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Offer {
     /// The way.
     pub way: Way,
+    /// Whether factors of products are read from a texture, which takes memory and makes the same numbers; only where a
+    /// probe found the device quicker so.
+    pub texture: bool,
     /// The budget it needs at least; a little more makes staging larger.
     pub bytes: u64,
     /// What an update is estimated to take.
@@ -78,7 +81,7 @@ impl Training {
     /// # Errors
     /// As [`Training::plan`].
     pub(crate) fn bargain_in(&self, target: &Target, room: &Room) -> Result<Planned, Error> {
-        let (asked, fits) = self.plan(target)?.within(room);
+        let (asked, fits) = self.plan_in(target, room)?;
         let most = self.allowed(target).into_iter().chain(room(&asked)).min();
         if fits || !asked.is_too_large() || most == Some(0) {
             return Ok(asked);
@@ -88,9 +91,7 @@ impl Training {
         let own = offers.iter().find(|offer| offer.way == self.way());
         let asked_seconds = own.map_or_else(|| asked.plan.seconds(self.accumulate, &rates), |own| own.seconds);
         for offer in offers.iter().filter(|offer| most.is_none_or(|most| offer.bytes <= most)) {
-            let Ok((planned, fits)) = self.in_way(offer.way).plan(target).map(|planned| planned.within(room)) else {
-                continue;
-            };
+            let Ok((planned, fits)) = self.in_way(offer.way).plan_in(target, room) else { continue };
             if fits {
                 let bargain = Bargain {
                     asked: self.way(),
@@ -119,22 +120,29 @@ impl Training {
         let offer = |way: &Way| {
             // One that the run refuses is no way to make it.
             let training = self.in_way(*way);
-            training.check().ok()?;
-            let outline = outline(&training, target).ok()?;
-            Some(Offer::of(*way, &outline, rates))
+            let outlined = training.check().and_then(|()| outline(&training, target));
+            outlined.map_or_else(|_| Vec::new(), |outline| training.offered(outline, target, rates))
         };
-        let part = |part: usize| ways.iter().skip(part).step_by(threads).filter_map(offer).collect::<Vec<_>>();
+        let part = |part: usize| ways.iter().skip(part).step_by(threads).flat_map(offer).collect::<Vec<_>>();
         let mut offers: Vec<Offer> = thread::scope(|scope| {
             let parts: Vec<_> = (0..threads).map(|i| scope.spawn(move || part(i))).collect();
             parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
         });
-        offers.push(Offer::of(self.way(), &first, rates));
+        offers.extend(self.offered(first, target, rates));
         let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
             seconds.then(a.bytes.cmp(&b.bytes)).then_with(|| key(&a.way).cmp(&key(&b.way)))
         });
         Ok(offers)
+    }
+
+    /// Its own way, as `outlined` for `target`; and without a texture, if it has one.
+    fn offered(&self, outlined: Outline, target: &Target, rates: &Rates) -> Vec<Offer> {
+        let bare = Target { textures: Textures::Never, ..target.clone() };
+        let bare = if outlined.texture_bytes > 0 { outline(self, &bare).ok() } else { None };
+        let both = std::iter::once(outlined).chain(bare);
+        both.map(|outline| Offer::of(self.way(), &outline, rates)).collect()
     }
 
     /// Of all ways those of which none is both faster and smaller than another, the fastest first.
@@ -244,6 +252,6 @@ impl Planned {
 impl Offer {
     fn of(way: Way, outline: &Outline, rates: &Rates) -> Self {
         let seconds = outline.schedule.seconds(way.accumulate, rates);
-        Self { way, bytes: outline.least_bytes(), seconds }
+        Self { way, texture: outline.texture_bytes > 0, bytes: outline.least_bytes(), seconds }
     }
 }

@@ -215,14 +215,13 @@ impl Training {
         Self { recompute: Some(blocks), ..self }
     }
 
-    /// Plans the run for `target`, with no device. Whether it fits is asked by
-    /// [`Planned::refusal`].
+    /// Plans the run for `target`, with no device: with a texture for factors of products only where a probe found that
+    /// quicker and it fits. Whether the rest fits is asked by [`Planned::refusal`].
     ///
     /// # Errors
     /// Layers that do not fit one another, and settings that make no sense.
     pub fn plan(&self, target: &Target) -> Result<Planned, Error> {
-        self.check()?;
-        programs::plan(self, target)
+        Ok(self.plan_in(target, &|_| None)?.0)
     }
 
     /// Rows of one micro-step.

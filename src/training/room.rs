@@ -1,10 +1,25 @@
 //! What limits a plan beside its device: the host, which holds more of a run than the device's buffers.
 
-use super::Planned;
+use super::{Planned, Training, programs};
+use crate::error::Error;
+use crate::target::Target;
 
 /// Bytes that the device's buffers may take of the host's memory, in a plan; `None` where the host does not limit them.
 /// Every way to make the same updates has the same room, as no more of the batches and the state is held in one.
 pub(crate) type Room<'a> = dyn Fn(&Planned) -> Option<u64> + 'a;
+
+impl Training {
+    /// Its plan in `room`, and whether it exceeds no limit. A texture is the first that it does without: it makes the same
+    /// numbers, and no other way is chosen for it.
+    pub(crate) fn plan_in(&self, target: &Target, room: &Room) -> Result<(Planned, bool), Error> {
+        self.check()?;
+        let (planned, fits) = programs::plan(self, target)?.within(room);
+        if fits || planned.plan.texture.arena.is_none() {
+            return Ok((planned, fits));
+        }
+        Ok(programs::plan_bare(self, target)?.within(room))
+    }
+}
 
 impl Planned {
     /// It, with smaller staging where that alone brings it into `room`; and whether it exceeds no limit then.

@@ -109,6 +109,12 @@ pub(super) fn picture(run: &Run, fit: &Fit) -> String {
     svg + "</svg>\n"
 }
 
+/// An offer in a few words.
+fn told(offer: &Offer) -> String {
+    let texture = if offer.texture { ", factors of products in a texture" } else { "" };
+    format!("{}{texture}", offer.way.told())
+}
+
 /// The front as a staircase: from each way on, nothing faster fits what is below the one before.
 fn series(frame: &Frame, offers: &[Offer], colour: &str, fit: &Fit) -> String {
     let at = |offer: &Offer| frame.at(offer.seconds, offer.bytes as f64 / 1_048_576.0);
@@ -125,7 +131,7 @@ fn series(frame: &Frame, offers: &[Offer], colour: &str, fit: &Fit) -> String {
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\" stroke=\"{stroke}\" \
              stroke-width=\"1.5\"><title>{}: {}, {}</title></circle>",
-            escape(&offer.way.told()),
+            escape(&told(offer)),
             Bytes(offer.bytes),
             seconds(offer.seconds)
         );

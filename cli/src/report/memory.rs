@@ -95,7 +95,7 @@ fn by_role(plan: &PlanFile, held: Option<&Held>) -> String {
             Cell::Bar(bytes as f64 / largest, format!("{share:.1} %")),
         ]
     };
-    let shown = |role: Role| role != Role::Uniforms || bytes_of(plan, role) > 0;
+    let shown = |role: Role| !role.is_seldom() || bytes_of(plan, role) > 0;
     let mut rows: Vec<_> = Role::ALL.iter().enumerate().filter(|(_, role)| shown(**role)).map(row).collect();
     let mut sum = |name: &str, bytes: u64, of: &str| {
         rows.push(vec![Cell::text(name), Cell::number(Bytes(bytes).exact()), Cell::Words(of.into())]);

@@ -3,6 +3,7 @@
 //! | family | for | a workgroup makes | it shares |
 //! |---|---|---|---|
 //! | subgroup | processors whose subgroups have one known size | TM rows of Q * 4L columns | the rows of `a`, lane to lane |
+//! | textured | the same, where a probe found it quicker | the same | the same, and reads both factors from a texture |
 //! | tiled | graphics processors | 4RY rows of 4CX columns | slices of both factors, in shared memory |
 //! | cooperative | those with matrix units, of halves | 64 rows of 128 columns, or of 64 | the same, in halves |
 //! | direct | any device | 8Y rows of 32Q columns | nothing |
@@ -12,20 +13,21 @@
 //! make a part of each sum, for products that would keep few workgroups busy, add those up at the end, and in
 //! which order matrix units sum is theirs to know, if always the same.
 
-use bytemuck::{Pod, Zeroable, bytes_of};
-
 use crate::ops::{Binding, Dispatch, Lowering};
 use crate::shader;
 use crate::shader::Shader;
-use crate::target::{DeviceKind, Rates, Target};
+use crate::target::{DeviceKind, Rates, Target, Textures};
 use crate::tensor::DType;
 
 mod cooperative;
+mod dispatch;
 mod product;
 mod tile;
 mod tiling;
 
 pub use cooperative::Cooperative;
+pub(crate) use dispatch::put_in_texture;
+pub use dispatch::{Operands, dispatch_with};
 pub use product::{Epilogue, Extra, Layout, Product};
 pub use tile::Tile;
 pub use tiling::Tiling;
@@ -44,6 +46,15 @@ pub enum Variant {
         quads: u32,
         /// Elements of one load.
         width: Width,
+    },
+    /// One subgroup a workgroup, the factors in a texture, four elements a load.
+    Textured {
+        /// Threads of a subgroup: 4, 8 or 16.
+        lanes: u32,
+        /// Rows of a tile, a multiple of `lanes`.
+        rows: u32,
+        /// Columns of a lane, in fours.
+        quads: u32,
     },
     /// Slices of the factors in shared memory.
     Tiled {
@@ -90,6 +101,15 @@ const MANY_QUADS: u32 = 128;
 /// Rows of a subgroup tile that move up at once, as others are finished.
 const MOVED_ROWS: u32 = 16;
 
+/// How what is stored so in a buffer is stored in a texture; see `shader::numbers`.
+pub(crate) fn in_texture(storage: u32) -> u32 {
+    4 + storage.min(1)
+}
+
+/// What four terms of sums take, in units of [`Tile::cost`], and what an element takes that is loaded from a texture.
+const QUAD: u32 = 8;
+const TEXTURE_LOAD: u32 = 2;
+
 /// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
 const LEAST_TALL: u32 = 128;
 /// So many of it, at least, for each workgroup that is at work at once: of few, one too many has the others wait.
@@ -124,6 +144,8 @@ pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
             .flat_map(move |[rows, quads]| widths.map(|width| Variant::Subgroup { lanes, rows, quads, width }));
         all.filter(|variant| !variant.is_tall() || variant.width() == Width::Four)
     });
+    let textured = subgroup.clone().filter(|variant| variant.width() == Width::Four && !variant.is_tall());
+    let textured = textured.filter_map(Variant::textured);
     let tilings = TILINGS.into_iter().map(|(tiling, _)| tiling).filter(|tiling| tiling.fits(target));
     let tiled = tilings.flat_map(|tiling| widths.map(|width| Variant::Tiled { tiling, width }));
     // A software adapter runs a workgroup on one core, so that a tall one would leave others idle.
@@ -131,14 +153,20 @@ pub fn variants(target: &Target, halves: bool) -> Vec<Variant> {
     let direct = [2, 1].into_iter().flat_map(|quads| widths.map(|width| Variant::Direct { height, quads, width }));
     let cooperative = Cooperative::of(target).filter(|_| halves && !cpu);
     let cooperative = cooperative.flat_map(|matrices| widths.map(|width| Variant::Cooperative { matrices, width }));
-    if cpu { subgroup.chain(direct).chain(tiled).collect() } else { tiled.chain(cooperative).chain(direct).collect() }
+    if cpu {
+        subgroup.chain(textured).chain(direct).chain(tiled).collect()
+    } else {
+        tiled.chain(cooperative).chain(direct).collect()
+    }
 }
 
 impl Variant {
     /// Columns and rows of `c` that one workgroup makes.
     pub fn tile(self) -> [u32; 2] {
         match self {
-            Variant::Subgroup { lanes, rows, quads, .. } => [4 * lanes * quads, rows],
+            Variant::Subgroup { lanes, rows, quads, .. } | Variant::Textured { lanes, rows, quads } => {
+                [4 * lanes * quads, rows]
+            }
             Variant::Tiled { tiling, .. } => tiling.tile(),
             Variant::Cooperative { matrices, .. } => matrices.tile(),
             Variant::Direct { height, quads, .. } => [32 * quads, 8 * height],
@@ -148,7 +176,7 @@ impl Variant {
     /// Fours of columns that a thread sums.
     pub(crate) fn quads(self) -> u32 {
         match self {
-            Variant::Subgroup { quads, .. } | Variant::Direct { quads, .. } => quads,
+            Variant::Subgroup { quads, .. } | Variant::Textured { quads, .. } | Variant::Direct { quads, .. } => quads,
             Variant::Tiled { tiling, .. } => tiling.quads[0],
             Variant::Cooperative { .. } => 1,
         }
@@ -157,7 +185,7 @@ impl Variant {
     /// The constants that every text of this kernel's family is written out for.
     pub(crate) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
         let mut constants = match self {
-            Variant::Subgroup { lanes, rows, quads, .. } => {
+            Variant::Subgroup { lanes, rows, quads, .. } | Variant::Textured { lanes, rows, quads } => {
                 vec![("L", lanes), ("TM", rows), ("Q", quads), ("M", rows.min(MOVED_ROWS))]
             }
             Variant::Tiled { tiling, .. } => tiling.constants(layout),
@@ -173,9 +201,9 @@ impl Variant {
     pub fn shader(self, product: &Product, [a, b, extra, c]: [u32; 4]) -> Shader {
         use Layout::{Nn, Nt, Tn};
         let shader = match (self, product.layout) {
-            (Variant::Subgroup { .. }, Nn) => shader!("matmul_subgroup_nn"),
-            (Variant::Subgroup { .. }, Nt) => shader!("matmul_subgroup_nt"),
-            (Variant::Subgroup { .. }, Tn) => shader!("matmul_subgroup_tn"),
+            (Variant::Subgroup { .. } | Variant::Textured { .. }, Nn) => shader!("matmul_subgroup_nn"),
+            (Variant::Subgroup { .. } | Variant::Textured { .. }, Nt) => shader!("matmul_subgroup_nt"),
+            (Variant::Subgroup { .. } | Variant::Textured { .. }, Tn) => shader!("matmul_subgroup_tn"),
             (Variant::Tiled { .. }, Nn) => shader!("matmul_tiled_nn"),
             (Variant::Tiled { .. }, Nt) => shader!("matmul_tiled_nt"),
             (Variant::Tiled { .. }, Tn) => shader!("matmul_tiled_tn"),
@@ -187,8 +215,10 @@ impl Variant {
             (Variant::Direct { .. }, Tn) => shader!("matmul_direct_tn"),
         };
         let mut constants = self.constants(product.layout);
-        constants.extend(product.epilogue.constants(matches!(self, Variant::Subgroup { .. })));
-        constants.extend([("HA", a), ("HB", b), ("HE", extra), ("HC", c)]);
+        let textured = self.is_textured();
+        constants.extend(product.epilogue.constants(textured || matches!(self, Variant::Subgroup { .. })));
+        let factor = |storage: u32| if textured { in_texture(storage) } else { storage };
+        constants.extend([("HA", factor(a)), ("HB", factor(b)), ("HE", extra), ("HC", c)]);
         shader.with(&constants)
     }
 
@@ -208,6 +238,7 @@ impl Variant {
             | Variant::Tiled { width, .. }
             | Variant::Cooperative { width, .. }
             | Variant::Direct { width, .. } => width,
+            Variant::Textured { .. } => Width::Four,
         }
     }
 
@@ -219,7 +250,23 @@ impl Variant {
 
     /// What a probe found it to take beside what `term_cost` tells; `None` where it is not known.
     pub(crate) fn share(self, target: &Target) -> Option<f64> {
-        if self.is_tall() { target.rates?.tall_tiles } else { Some(1.0) }
+        match self {
+            Variant::Textured { .. } if target.textures == Textures::Never => None,
+            Variant::Textured { .. } => Some(target.rates?.textures?.share),
+            _ if self.is_tall() => target.rates?.tall_tiles,
+            _ => Some(1.0),
+        }
+    }
+
+    /// Whether it reads both factors from the plan's texture.
+    pub fn is_textured(self) -> bool {
+        matches!(self, Variant::Textured { .. })
+    }
+
+    /// The same tile of factors in a texture, where there is one.
+    pub(crate) fn textured(self) -> Option<Self> {
+        let Variant::Subgroup { lanes, rows, quads, .. } = self else { return None };
+        Some(Variant::Textured { lanes, rows, quads })
     }
 
     /// Tiles of it in this product.
@@ -237,7 +284,8 @@ impl Variant {
     /// Whether it is for the devices that `other` is for, so that their costs compare.
     fn is_made_for_what(self, other: Variant) -> bool {
         let matrices = matches!((self, other), (Variant::Cooperative { .. }, Variant::Tiled { .. }));
-        matrices || std::mem::discriminant(&self) == std::mem::discriminant(&other)
+        let textured = matches!((self, other), (Variant::Textured { .. }, Variant::Subgroup { .. }));
+        matrices || textured || std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
     /// How long it takes for this product, in units that compare it with its own family only, where it takes such a
@@ -250,12 +298,26 @@ impl Variant {
         }
     }
 
+    /// How long it takes in the same units until it begins, as its factors are copied.
+    pub(crate) fn copying(self, product: &Product, rates: Rates) -> u64 {
+        let textures = rates.textures.filter(|_| self.is_textured());
+        let seconds = textures.map_or(0.0, |textures| textures.seconds_of(product.factor_bytes()));
+        let unit = rates.unit_seconds * (f64::from(product.k) + rates.tile_terms) / rates.workgroups;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is the most where it is too much"
+        )]
+        let units = (seconds / unit).ceil() as u64;
+        units
+    }
+
     /// That of a graphics processor's kernel.
     fn pace(self) -> Option<Pace> {
         match self {
             Variant::Tiled { tiling, .. } => Some(tiling.pace()),
             Variant::Cooperative { matrices, .. } => Some(matrices.pace()),
-            Variant::Subgroup { .. } | Variant::Direct { .. } => None,
+            Variant::Subgroup { .. } | Variant::Textured { .. } | Variant::Direct { .. } => None,
         }
     }
 
@@ -265,6 +327,7 @@ impl Variant {
         // Elements loaded and quads summed.
         let (loaded, summed) = match self {
             Variant::Subgroup { quads, .. } => (rows + columns, rows * quads),
+            Variant::Textured { quads, .. } => return TEXTURE_LOAD * (rows + columns) + QUAD * rows * quads,
             // Each of the 8 threads along x loads all rows.
             Variant::Direct { height, quads, .. } => (height * (64 + columns), rows * quads),
             Variant::Tiled { .. } | Variant::Cooperative { .. } => {
@@ -273,7 +336,7 @@ impl Variant {
         };
         // Fitted to times on llvmpipe, where an element loaded alone takes twice as long as one of four.
         let load = if self.width() == Width::Four { 7 } else { 14 };
-        load * loaded + 8 * summed
+        load * loaded + QUAD * summed
     }
 
     /// What a workgroup does for sums of so many terms on `target`.
@@ -286,33 +349,6 @@ impl Variant {
         let cost = (f64::from(self.term_cost()) * share).round() as u32;
         Tile { terms, cost, ..Tile::default() }
     }
-}
-
-/// Where the operands of a product are. They may start at any element.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operands {
-    /// The left factor.
-    pub a: Binding,
-    /// The right factor.
-    pub b: Binding,
-    /// What [`Extra`] says.
-    pub extra: Option<Binding>,
-    /// The product, both read and written where it accumulates.
-    pub c: Binding,
-    /// How `a`, `b`, `extra` and `c` are stored.
-    pub dtypes: [DType; 4],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    flags: u32,
-    stride: u32,
-    /// First elements of `a`, `b`, `extra` and `c` in what is bound.
-    starts: [u32; 4],
 }
 
 /// The dispatch of `product` by the kernel that is best for it on the target.
@@ -342,48 +378,11 @@ pub(crate) fn choose_of(all: &[Variant], product: &Product, target: &Target, at_
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
     let rates = target.rates.unwrap_or(Rates::assumed());
+    let fitting =
+        fitting.filter(|v| !v.is_textured() || product.texture_rows() <= target.limits.max_texture_dimension_2d);
     let known = fitting.filter(|v| !v.is_too_tall(product, rates)).filter_map(|v| Some((v, v.share(target)?)));
-    let quickest = known.min_by_key(|(v, share)| v.cost(product, *share));
+    let quickest = known.min_by_key(|(v, share)| v.cost(product, *share).saturating_add(v.copying(product, rates)));
     *quickest.expect("every family has a kernel for any product").0
-}
-
-impl Operands {
-    /// Whether each starts at a multiple of four elements.
-    pub fn start_at_quads(&self) -> bool {
-        let Operands { a, b, extra, c, dtypes } = self;
-        let mut all = [Some(a), Some(b), extra.as_ref(), Some(c)].into_iter().zip(dtypes);
-        all.all(|(operand, dtype)| operand.is_none_or(|o| o.bytes.start % (4 * dtype.bytes()) == 0))
-    }
-}
-
-/// The dispatch of `product` by this kernel, which has to fit it.
-pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, operands: Operands) -> Dispatch {
-    let wide = variant.width() == Width::Four;
-    assert!(variant.fits(product) && (!wide || operands.start_at_quads()), "{variant:?} cannot make {product:?}");
-    assert_eq!(operands.extra.is_some(), product.epilogue.extra != Extra::None, "the third operand of {product:?}");
-    let Operands { a, b, extra, c, dtypes } = operands;
-    // Something has to be bound, even though it is not read.
-    let extra = extra.unwrap_or_else(|| a.clone());
-    let mut bytes = dtypes.iter().map(|dtype| dtype.bytes());
-    let bound = [a, b, extra, c].map(|o| o.aligned(target.align().max(16), bytes.next().expect("one for each")));
-    let params = Params {
-        m: product.m,
-        n: product.n,
-        k: product.k,
-        flags: product.epilogue.flags(),
-        stride: product.a_stride,
-        starts: bound.each_ref().map(|(_, start)| *start),
-    };
-    let [columns, rows] = variant.tile();
-    let (rows, most) = (product.m.div_ceil(rows), target.limits.max_compute_workgroups_per_dimension);
-    let folds = rows.div_ceil(most.max(1)).max(1);
-    Dispatch {
-        shader: variant.shader(product, dtypes.map(|dtype| target.storage(dtype))),
-        params: bytes_of(&params).to_vec(),
-        groups: [product.n.div_ceil(columns), rows.div_ceil(folds), folds],
-        bindings: bound.map(|(binding, _)| binding).to_vec(),
-        tile: Some(variant.work_on(target, product.k)),
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 use bytemuck::{cast_slice, pod_read_unaligned};
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, gated, variants};
+use crate::ops::matmul::kernel::{
+    Epilogue, Product, Tile, Variant, Width, choose_of, gated, in_texture, put_in_texture, variants,
+};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
+use crate::shader::texture::TEXEL_BYTES;
 use crate::target::{Rates, Target};
 
 /// A cell, with a kernel for each family of products.
@@ -17,6 +20,8 @@ pub(super) struct Cell {
     pub(super) weight: Operand,
     /// Gates that a thread sums for each unit; 0 where a thread's sums are of one kind.
     gates: u32,
+    /// How many of the first bindings are factors: the left one may lie in two places.
+    factors: usize,
     /// These go through a window in one dispatch.
     pub(super) window_subgroup: Shader,
     pub(super) window_shared: Shader,
@@ -30,6 +35,7 @@ pub(super) const LSTM: Cell = Cell {
     layout: Layout::Nt,
     weight: Operand::Input(2),
     gates: 4,
+    factors: 2,
     window_subgroup: shader!("lstm_window_subgroup"),
     window_shared: shader!("lstm_window_shared"),
     subgroup: shader!("lstm_subgroup"),
@@ -42,6 +48,7 @@ pub(super) const LSTM_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
     weight: Operand::Input(4),
     gates: 0,
+    factors: 2,
     window_subgroup: shader!("lstm_gradient_window_subgroup"),
     window_shared: shader!("lstm_gradient_window_shared"),
     subgroup: shader!("lstm_gradient_subgroup"),
@@ -54,6 +61,7 @@ pub(super) const GRU: Cell = Cell {
     layout: Layout::Nt,
     weight: Operand::Input(2),
     gates: 3,
+    factors: 2,
     window_subgroup: shader!("gru_window_subgroup"),
     window_shared: shader!("gru_window_shared"),
     subgroup: shader!("gru_subgroup"),
@@ -66,6 +74,7 @@ pub(super) const GRU_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
     weight: Operand::Input(5),
     gates: 0,
+    factors: 3,
     window_subgroup: shader!("gru_gradient_window_subgroup"),
     window_shared: shader!("gru_gradient_window_shared"),
     subgroup: shader!("gru_gradient_subgroup"),
@@ -78,6 +87,7 @@ pub(super) const ELMAN: Cell = Cell {
     layout: Layout::Nt,
     weight: Operand::Input(2),
     gates: 0,
+    factors: 2,
     window_subgroup: shader!("elman_window_subgroup"),
     window_shared: shader!("elman_window_shared"),
     subgroup: shader!("elman_subgroup"),
@@ -90,6 +100,7 @@ pub(super) const ELMAN_GRADIENT: Cell = Cell {
     layout: Layout::Nn,
     weight: Operand::Input(2),
     gates: 0,
+    factors: 2,
     window_subgroup: shader!("elman_gradient_window_subgroup"),
     window_shared: shader!("elman_gradient_window_shared"),
     subgroup: shader!("elman_gradient_subgroup"),
@@ -107,6 +118,9 @@ pub(super) const DOWN: u32 = 4;
 pub(super) const BEHIND: u32 = 8;
 /// A function's number stands from this bit on.
 pub(super) const FUNCTION: u32 = 8;
+
+/// Words of its parameters in front of those that tell where each operand begins.
+const STARTS: usize = 6;
 
 /// One timestep of a cell.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +143,14 @@ impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
         let variant = self.choose(step, at.target, start_at_quads(at, &bindings));
-        let bound = bindings.map(|binding| at.aligned(binding));
+        let mut bound = bindings.map(|binding| at.aligned(binding));
+        if variant.is_textured() {
+            let factors = bound.iter_mut().take(self.factors).map(|(factor, start)| {
+                let element_bytes = at.type_bound(factor).dtype.bytes();
+                (factor, start, element_bytes)
+            });
+            of_depth(step.depth, factors);
+        }
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
         let (shader, groups) = self.kernel(variant, step, self.constants(at, step.flags));
@@ -146,15 +167,23 @@ impl Cell {
     fn choose(&self, step: Step, target: &Target, at_quads: bool) -> Variant {
         let plain = choose_of(&kernels(target), &self.product(step, 0), target, at_quads);
         let by_fours = self.gates > 0 && at_quads && step.hidden.is_multiple_of(4);
-        let of_gates = gated(target, self.gates).filter(|variant| by_fours && variant.share(target).is_some());
-        let at_once = target.rates.unwrap_or(Rates::assumed()).workgroups;
+        let of_gates = self.gated(target).filter(|variant| by_fours && variant.share(target).is_some());
+        let rates = target.rates.unwrap_or(Rates::assumed());
         let cost = |variant: &Variant| {
             let product = self.product(step, self.gates_apart(*variant));
-            let turns = (variant.tiles(&product) as f64 / at_once).max(1.0).ceil();
-            turns * f64::from(variant.work_on(target, step.depth).cost)
+            let turns = (variant.tiles(&product) as f64 / rates.workgroups).max(1.0).ceil();
+            let copying = variant.copying(&product, rates) as f64 / rates.workgroups;
+            turns * f64::from(variant.work_on(target, step.depth).cost) + copying
         };
         let all = [plain].into_iter().chain(of_gates);
         all.min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("one at least")
+    }
+
+    /// The kernels of which each quad of a thread is of another gate, in buffers and in a texture.
+    fn gated(&self, target: &Target) -> impl Iterator<Item = Variant> + use<> {
+        let of_buffers: Vec<Variant> = gated(target, self.gates).filter(|_| self.gates > 0).collect();
+        let textured: Vec<Variant> = of_buffers.iter().filter_map(|variant| variant.textured()).collect();
+        of_buffers.into_iter().chain(textured)
     }
 
     /// How many quads of this kernel are each of another gate, if any.
@@ -168,12 +197,14 @@ impl Cell {
         let apart = self.gates_apart(variant);
         let product = self.product(step, apart);
         let shader = match variant {
-            Variant::Subgroup { .. } => &self.subgroup,
+            Variant::Subgroup { .. } | Variant::Textured { .. } => &self.subgroup,
             Variant::Tiled { .. } | Variant::Cooperative { .. } => &self.tiled,
             Variant::Direct { .. } => &self.direct,
         };
         let mut constants = variant.constants(self.layout);
-        constants.extend(stored);
+        let is_factor = |name: &str| variant.is_textured() && matches!(name, "HA" | "HB");
+        let factors = |(name, storage)| (name, if is_factor(name) { in_texture(storage) } else { storage });
+        constants.extend(stored.into_iter().map(factors));
         constants.push(("W", 0));
         if self.gates > 0 {
             // Units that a thread finishes at once.
@@ -215,6 +246,16 @@ pub(super) fn kernels(target: &Target) -> Vec<Variant> {
     variants(target, false).into_iter().filter(|variant| !variant.is_tall()).collect()
 }
 
+/// Has the factors of a timestep's product read from the texture; where it has no terms, as little of them as there can be.
+fn of_depth<'a>(depth: u32, factors: impl Iterator<Item = (&'a mut Binding, &'a mut u32, u64)>) {
+    put_in_texture(factors.map(|(factor, start, element_bytes)| {
+        if depth == 0 {
+            factor.bytes.end = factor.bytes.end.min(factor.bytes.start + TEXEL_BYTES);
+        }
+        (factor, start, element_bytes)
+    }));
+}
+
 /// The same timestep by each kernel that there is for it on `target`, so that tests can hold all of them against the
 /// reference; none where `dispatch` is no timestep of a cell.
 #[doc(hidden)]
@@ -228,11 +269,18 @@ pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Var
     let names = ["H", "HA", "HB", "LEN", "F", "G"].into_iter();
     let stored: Vec<_> = names.filter_map(|name| Some((name, shader.constant(name)?))).collect();
     let wide = shader.constant("V") == Some(Width::Four as u32);
-    let of_gates = gated(target, cell.gates).filter(|_| cell.gates > 0);
-    let all = kernels(target).into_iter().chain(of_gates);
+    let all = kernels(target).into_iter().chain(cell.gated(target));
     let made = all.filter(|kernel| wide || kernel.width() == Width::One).map(|kernel| {
-        let (shader, groups) = cell.kernel(kernel, step, stored.clone());
-        (kernel, Dispatch { shader, groups, ..dispatch.clone() })
+        let (own, groups) = cell.kernel(kernel, step, stored.clone());
+        let mut made = Dispatch { shader: own, groups, ..dispatch.clone() };
+        if kernel.is_textured() {
+            let element_bytes = |name| if shader.constant(name) == Some(0) { 4 } else { 2 };
+            let mut starts: Vec<u32> = (0..cell.factors).map(|factor| word(STARTS + factor)).collect();
+            let factors = made.bindings.iter_mut().zip(&mut starts).zip(["HA", "HB", "HA"]);
+            of_depth(step.depth, factors.map(|((factor, start), name)| (factor, start, element_bytes(name))));
+            made.params[4 * STARTS..4 * (STARTS + cell.factors)].copy_from_slice(cast_slice(&starts));
+        }
+        (kernel, made)
     });
     made.collect()
 }

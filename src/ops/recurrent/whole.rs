@@ -111,7 +111,7 @@ impl Cell {
         let seconds = whole.tile.seconds(whole.groups.into(), &rates);
         let one_by_one = single.tile.map_or(0.0, |tile| {
             let groups = single.groups.iter().map(|&n| f64::from(n)).product();
-            tile.seconds(groups, &rates) + rates.dispatch_seconds
+            tile.seconds(groups, &rates) + rates.begun_seconds(single)
         });
         // Of a single timestep there is nothing to be gained but a kernel to compile.
         let quicker = seconds + rates.dispatch_seconds < one_by_one * f64::from(steps.steps);

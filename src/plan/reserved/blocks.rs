@@ -66,14 +66,17 @@ impl Blocks {
         let BufferMemory { uniform_align, uniform_size_align, .. } = self.memory;
         let Staging { upload_bytes, readback_bytes } = plan.staging;
         let rings = [(upload, upload_bytes), (readback, readback_bytes)];
-        let arenas = plan.arenas.iter().map(|arena| match arena.role {
+        let buffers = plan.arenas.iter().filter(|arena| arena.role != Role::Texture);
+        let arenas = buffers.map(|arena| match arena.role {
             Role::Uniforms => (device, arena.bytes, uniform_align, uniform_size_align),
             _ => (device, arena.bytes, align, size_align),
         });
         let staging = rings
             .into_iter()
             .flat_map(|(kind, bytes)| (0..Staging::RING).map(move |_| (kind, bytes, align, size_align)));
-        let all = arenas.chain(staging);
+        // Of a software adapter's texture whole rows lie as a buffer does.
+        let texture = plan.texture.arena.map(|_| (device, plan.texture.bytes(), align, size_align));
+        let all = arenas.chain(staging).chain(texture);
         Taken(all.map(|(kind, bytes, align, size_align)| self.buffer_of(kind, bytes, align, size_align)).collect())
     }
 

@@ -6,13 +6,15 @@ use crate::ids::SlotId;
 use crate::ops::matmul::kernel::{Epilogue, Product, Variant, choose, variants};
 use crate::ops::{Adam, Binary, ColumnSum, Copy, Fill, Layout, Lstm, LstmGradient, Matmul, ShapeError, Update};
 use crate::plan::{Plan, Rates, Staging};
-use crate::target::{DeviceKind, Target, Windows};
+use crate::target::{DeviceKind, Target, TextureRates, Windows};
 use crate::tensor::TensorType;
 
 /// The products that are timed; the other programs have names of their own.
 pub(super) const PRODUCTS: [(&str, Layout); 3] = [("nn", Layout::Nn), ("nt", Layout::Nt), ("tn", Layout::Tn)];
-/// The one of them that is made by the tallest tiles as well.
-pub(super) const TALL: (&str, Layout) = PRODUCTS[1];
+/// The one of them that is made in other ways as well.
+pub(super) const LARGE: (&str, Layout) = PRODUCTS[1];
+/// A product that is next to nothing, and its extents.
+pub(super) const TINY: (&str, [u32; 3]) = ("tiny", [8, 8, 4]);
 /// What moves bytes.
 pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
 /// What goes through timesteps in one dispatch, forward and back, and its units.
@@ -66,34 +68,60 @@ pub(super) fn plan(target: &Target) -> Result<(Plan, SlotId), Error> {
     Ok((plan, waited_for))
 }
 
-/// The plan of the product that is made by the tallest tiles, and the slot to wait for; `None` where there are none.
-pub(super) fn tall_plan(target: &Target) -> Result<Option<(Plan, SlotId)>, Error> {
-    if !variants(target, false).into_iter().any(Variant::is_tall) {
-        return Ok(None);
+/// A way to make the large product that is chosen only where a probe found it quicker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Other {
+    /// By the tallest tiles.
+    Tall,
+    /// With its factors in a texture.
+    Textured,
+}
+
+impl Other {
+    /// The plan of the product made so, with a texture also of one that is next to nothing, and the slot to wait for; `None` where there is no
+    /// kernel for it.
+    pub(super) fn plan(self, target: &Target) -> Result<Option<(Plan, SlotId)>, Error> {
+        if !variants(target, false).into_iter().any(|variant| self.is_by(variant)) {
+            return Ok(None);
+        }
+        let mut graph = Graph::default();
+        let Sizes { product: [m, n, k], .. } = Sizes::of(target);
+        let [a, b, made, waited_for] =
+            [m * k, k * n, m * n, 1].map(|len| graph.slot("probe", Role::Result, 4 * u64::from(len), 1));
+        let products = [(LARGE.0, [m, n, k]), TINY];
+        for (name, extents) in products.into_iter().take(if self == Other::Textured { 2 } else { 1 }) {
+            product(&mut graph, name, (LARGE.1, extents), [a, b], made)
+                .map_err(|e| Error::Input(format!("a probe of the device: {e}")))?;
+        }
+        graph.protect();
+        let plan = Plan::new(graph, &self.preferred(target), Staging::for_traffic(0, 0, 0, 4096));
+        plan.replay()?;
+        Ok(Some((plan, waited_for)))
     }
-    let mut graph = Graph::default();
-    let Sizes { product: [m, n, k], .. } = Sizes::of(target);
-    let [a, b, made, waited_for] =
-        [m * k, k * n, m * n, 1].map(|len| graph.slot("probe", Role::Result, 4 * u64::from(len), 1));
-    product(&mut graph, TALL.0, (TALL.1, [m, n, k]), [a, b], made)
-        .map_err(|e| Error::Input(format!("a probe of the device: {e}")))?;
-    graph.protect();
-    let plan = Plan::new(graph, &preferring_tall(target), Staging::for_traffic(0, 0, 0, 4096));
-    plan.replay()?;
-    Ok(Some((plan, waited_for)))
-}
 
-/// How much longer the product would take by the tallest tiles than by others, if what their sizes let expect were so.
-pub(super) fn tall_work(target: &Target) -> f64 {
-    let product = Product::new(TALL.1, Sizes::of(target).product, Epilogue::default());
-    let of = |target: &Target| choose(&product, target, true, false).cost(&product, 1.0) as f64;
-    of(&preferring_tall(target)) / of(&unmeasured(target))
-}
+    /// How much longer the product would take so than otherwise, if what the sizes of tiles let expect were so.
+    pub(super) fn work(self, target: &Target) -> f64 {
+        let product = Product::new(LARGE.1, Sizes::of(target).product, Epilogue::default());
+        let of = |target: &Target| choose(&product, target, true, false).cost(&product, 1.0) as f64;
+        of(&self.preferred(target)) / of(&unmeasured(target))
+    }
 
-/// A device that seems to be so fast with the tallest tiles that they are chosen.
-fn preferring_tall(target: &Target) -> Target {
-    let rates = Rates { tall_tiles: Some(0.01), ..Rates::assumed() };
-    Target { rates: Some(rates), ..target.clone() }
+    fn is_by(self, variant: Variant) -> bool {
+        match self {
+            Other::Tall => variant.is_tall(),
+            Other::Textured => matches!(variant, Variant::Textured { .. }),
+        }
+    }
+
+    /// A device that seems to be so fast so that it is chosen.
+    fn preferred(self, target: &Target) -> Target {
+        let free = TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 };
+        let rates = match self {
+            Other::Tall => Rates { tall_tiles: Some(0.01), ..Rates::assumed() },
+            Other::Textured => Rates { textures: Some(free), ..Rates::assumed() },
+        };
+        Target { rates: Some(rates), ..target.clone() }
+    }
 }
 
 /// One of which nothing is known.

@@ -1,6 +1,7 @@
 //! What is multiplied, and what becomes of it.
 
-use crate::ops::Function;
+use crate::ops::{Function, clamp};
+use crate::shader::texture;
 
 /// How the two factors lie in memory; `c` is always `(m, n)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +37,22 @@ impl Product {
     pub fn new(layout: Layout, [m, n, k]: [u32; 3], epilogue: Epilogue) -> Self {
         let a_stride = if layout == Layout::Tn { m } else { k };
         Self { layout, m, n, k, a_stride, epilogue }
+    }
+
+    /// Bytes of both factors, where they are in full.
+    pub(super) fn factor_bytes(&self) -> u64 {
+        self.bytes_of_each().into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Rows of a texture that they take so, at most: either may begin within a texel, or lie in two places.
+    pub(super) fn texture_rows(&self) -> u32 {
+        clamp(self.bytes_of_each().map(|bytes| texture::rows(bytes) + 2).into_iter().fold(0, u64::saturating_add))
+    }
+
+    fn bytes_of_each(&self) -> [u64; 2] {
+        let [m, n, k, stride] = [self.m, self.n, self.k, self.a_stride].map(u64::from);
+        let rows = if self.layout == Layout::Tn { k } else { m };
+        [(rows, stride), (n, k)].map(|(rows, each)| rows.saturating_mul(each).saturating_mul(4))
     }
 
     /// The same with `a` being columns of a matrix that has this many.

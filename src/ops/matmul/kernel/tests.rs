@@ -137,7 +137,7 @@ fn workgroups_are_what_the_texts_say() {
         for layout in LAYOUTS {
             let found = variant.shader(&product(layout, [4, 4, 4]), [0; 4]).workgroup();
             let (size, bytes) = match variant {
-                Variant::Subgroup { lanes, .. } => ([lanes, 1, 1], 0),
+                Variant::Subgroup { lanes, .. } | Variant::Textured { lanes, .. } => ([lanes, 1, 1], 0),
                 Variant::Tiled { tiling, .. } => ([tiling.invocations(), 1, 1], 16 * tiling.vectors()),
                 Variant::Cooperative { matrices, .. } => {
                     ([matrices.invocations(), 1, 1], matrices.shared_bytes(layout))

@@ -1,0 +1,220 @@
+//! Factors of products that are read from a texture: the same numbers come out, to the bit, of memory that is planned, and
+//! that a run does without where there is too little.
+
+#![allow(clippy::cast_precision_loss, reason = "small made-up data")]
+
+#[path = "common/sessions.rs"]
+mod sessions;
+
+use plimsoll::device::Device;
+use plimsoll::engine::Drawn;
+use plimsoll::nn::{Cell, Model, Recurrent, Task};
+use plimsoll::ops::Function;
+use plimsoll::ops::matmul::kernel::{Variant, variants};
+use plimsoll::plan::replay::Fault;
+use plimsoll::shader::texture::ROW_BYTES;
+use plimsoll::target::{Rates, Target, TextureRates, Textures, Windows};
+use plimsoll::training::{Batch, Optimizer, Planned, Session, StepReport, Storage, Training};
+use plimsoll::{Bytes, Plan};
+use sessions::{device, following, holds_what_was_planned, noise, parameters, run, sequence_model};
+
+const VOCABULARY: u32 = 16;
+const STEPS: u32 = 3;
+
+/// The device as if a probe had found it quickest with everything in a texture.
+fn quickest_with_textures(target: &Target) -> Target {
+    let free = TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 };
+    let rates = Rates { textures: Some(free), ..Rates::assumed() };
+    Target { rates: Some(rates), windows: Windows::Stepwise, ..target.clone() }
+}
+
+/// The same, where there are kernels for it: subgroups of one size on a software adapter.
+fn target(device: &Device) -> Option<Target> {
+    let target = quickest_with_textures(device.target());
+    variants(&target, false).into_iter().any(Variant::is_textured).then_some(target)
+}
+
+fn mlp() -> Training {
+    let model = Model::new().linear(36).tanh().linear(20).relu().output();
+    let training = Training::new(model, Task::regression(12, 4), 10);
+    Training { optimizer: Optimizer::sgd(0.1, 0.9), ..training }
+}
+
+fn language_model(cell: Cell) -> Training {
+    let model = Model::new().embedding(12).recurrent(Recurrent::new(cell, 32)).output();
+    let training = Training::new(model, Task::next_token(VOCABULARY), 9).window(8);
+    Training { clip_norm: Some(1.0), optimizer: Optimizer::sgd(0.5, 0.0), ..training }
+}
+
+/// Numbers of rows of different lengths, to numbers each step, there and back.
+fn ragged(cell: Cell) -> Training {
+    let model = sequence_model(Recurrent { bidirectional: true, ..Recurrent::new(cell, 8) });
+    let training = Training::new(model, Task::regression(3, 2).each_step(), 4).window(5);
+    Training { lengths: true, optimizer: Optimizer::sgd(0.5, 0.0), ..training }
+}
+
+fn runs() -> Vec<(String, Training, Vec<Batch>)> {
+    let rows = |step| Batch::numbers(noise(120, step), noise(40, 100 + step));
+    let mut all = vec![("mlp".to_string(), mlp(), (0..STEPS).map(rows).collect::<Vec<_>>())];
+    for (name, cell) in [("rnn", Cell::Rnn(Function::Tanh)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)] {
+        let training = language_model(cell);
+        let batches = following(&training, VOCABULARY, STEPS);
+        all.push((name.to_string(), training, batches));
+        let rows = |step| Batch::numbers(noise(60, step), noise(40, 100 + step)).with_lengths(vec![5, 2, 0, 1]);
+        all.push((format!("{name} with lengths"), ragged(cell), (0..STEPS).map(rows).collect()));
+    }
+    all
+}
+
+/// Dispatches that read from the texture.
+fn textured(plan: &Plan) -> usize {
+    let reads = plan.schedule.steps.iter().filter(|step| step.accesses.iter().any(|a| a.texture_row.is_some()));
+    reads.count()
+}
+
+/// What came of a training, to the bit.
+fn trained(planned: Planned, device: &Device, batches: &[Batch]) -> (Vec<StepReport>, Vec<(String, Vec<u32>)>) {
+    let mut session = Session::start(planned, device).unwrap();
+    let reports = run(&mut session, batches);
+    holds_what_was_planned(&session);
+    let bits = |(name, x): (String, Vec<f32>)| (name, x.iter().map(|x| x.to_bits()).collect());
+    (reports, parameters(&mut session).into_iter().map(bits).collect())
+}
+
+#[test]
+fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
+    let device = device();
+    let Some(target) = target(&device) else { return };
+    for (name, training, batches) in runs() {
+        for storage in [Storage::F32, Storage::F16] {
+            let training = training.clone().storage(storage);
+            let plan = |textures| training.plan(&Target { textures, ..target.clone() }).unwrap();
+            let (with, without) = (plan(Textures::Quicker), plan(Textures::Never));
+            assert!(textured(&with.plan) >= 6, "{name}, {storage:?}: {}", textured(&with.plan));
+            assert_eq!((textured(&without.plan), without.plan.texture.rows), (0, 0), "{name}, {storage:?}");
+            let more = with.plan.planned_bytes() - without.plan.planned_bytes();
+            assert_eq!(more, with.plan.texture.rows * ROW_BYTES, "{name}, {storage:?}");
+            let (with, without) = (trained(with, &device, &batches), trained(without, &device, &batches));
+            assert_eq!(with, without, "{name}, {storage:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_seen_dispatch_by_dispatch_and_timed_is_what_runs() {
+    let device = device();
+    let Some(target) = target(&device) else { return };
+    let (_, training, batches) = runs().remove(1);
+    let mut whole = Session::start(training.plan(&target).unwrap(), &device).unwrap();
+    let mut timed = Session::start(training.plan(&target).unwrap(), &device).unwrap();
+    let wanted = run(&mut whole, &batches);
+    let profiled: Vec<_> = batches.iter().map(|batch| timed.profile(batch).unwrap()).collect();
+    assert_eq!(parameters(&mut timed), parameters(&mut whole));
+    assert_eq!(wanted.len(), profiled.len());
+}
+
+#[test]
+fn the_driver_reserves_for_a_texture_what_is_told_to_the_byte() {
+    let device = Device::open().unwrap();
+    let Some(target) = target(&device) else { return };
+    // Of one row, and of so many that they take a block of their own.
+    let wide = Training { optimizer: Optimizer::sgd(0.1, 0.0), ..mlp() };
+    let large = Training::new(Model::new().linear(1024).output(), Task::regression(1024, 1024), 512);
+    for training in [wide, large] {
+        let session = Session::start(training.plan(&target).unwrap(), &device).unwrap();
+        let told = session.plan().reserved().unwrap();
+        let expected = Drawn { allocated_bytes: told.allocated_bytes, reserved_bytes: told.reserved_bytes };
+        assert_eq!(session.reserved(), Some(expected), "{told:?}");
+        assert_eq!(session.held().unwrap().bytes, told.planned_bytes);
+    }
+}
+
+#[test]
+fn a_run_does_without_a_texture_where_it_does_not_fit_and_before_anything_else() {
+    let Some(target) = target(&device()) else { return };
+    let (_, training, _) = runs().remove(1);
+    let bare = training.plan(&Target { textures: Textures::Never, ..target.clone() }).unwrap();
+    let within = |bytes: u64| Training { memory: Some(Bytes(bytes)), ..training.clone() }.bargain(&target).unwrap();
+    let whole = training.plan(&target).unwrap().plan.planned_bytes();
+    let least = whole - bare.plan.staging.bytes();
+    for (bytes, has_one) in [(whole, true), (least - 1, false), (bare.plan.planned_bytes(), false)] {
+        let planned = within(bytes);
+        assert_eq!((planned.fits(), planned.plan.texture.arena.is_some()), (true, has_one), "{bytes} B");
+        assert_eq!(planned.bargain, None, "{bytes} B: as it is described");
+    }
+    let bargained = within(bare.plan.planned_bytes() * 3 / 4);
+    assert!(bargained.fits() && bargained.bargain.is_some());
+    assert!(!within(1000).fits());
+}
+
+#[test]
+fn what_memory_buys_in_time_is_told_with_a_texture_and_without() {
+    let Some(target) = target(&device()) else { return };
+    let (_, training, _) = runs().remove(1);
+    let offers = training.offers(&target, &target.rates.unwrap()).unwrap();
+    let own: Vec<_> = offers.iter().filter(|offer| offer.way == training.way()).collect();
+    let [with, without] = own[..] else { panic!("{own:?}") };
+    assert_eq!([with.texture, without.texture], [true, false], "the faster first");
+    let planned = training.plan(&target).unwrap().plan;
+    assert_eq!(with.bytes - without.bytes, planned.texture.bytes());
+    // Without a probe there is none.
+    let offers = training.offers(&target, &Rates::assumed()).unwrap();
+    assert!(offers.iter().all(|offer| !offer.texture));
+}
+
+#[test]
+fn a_device_that_refuses_the_texture_trains_without_it() {
+    let device = device();
+    let Some(target) = target(&device) else { return };
+    let (_, training, batches) = runs().remove(1);
+    let planned = training.plan(&target).unwrap();
+    let bytes = planned.plan.texture.bytes();
+    let mut refused = 0;
+    device.refuse_memory(move |asked| {
+        refused += u32::from(asked == bytes);
+        asked == bytes && refused == 1
+    });
+    let mut news = Vec::new();
+    let session = Session::start_in_what_there_is(planned, &device, &mut |told| news.push(told.to_owned()));
+    device.refuse_memory(|_| false);
+    let mut session = session.unwrap();
+    assert!(news.len() == 1 && news[0].contains("for the texture"), "{news:?}");
+    assert_eq!(session.plan().texture.arena, None);
+    let wanted = trained(training.plan(&target).unwrap(), &device, &batches).0;
+    assert_eq!(run(&mut session, &batches), wanted);
+}
+
+#[test]
+fn a_copy_that_is_not_where_it_is_read_is_found_before_anything_runs() {
+    let Some(target) = target(&device()) else { return };
+    let (_, training, _) = runs().remove(1);
+    let plan = training.plan(&target).unwrap().plan;
+    plan.replay().unwrap();
+    let at = plan.schedule.steps.iter().position(|step| step.accesses[0].texture_row.is_some()).unwrap();
+    let broken = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = plan.clone();
+        change(&mut plan);
+        plan.replay()
+    };
+    let row = |plan: &mut Plan, factor: usize, row| plan.schedule.steps[at].accesses[factor].texture_row = Some(row);
+    let faults = [
+        broken(&|plan| row(plan, 1, 0)),
+        broken(&|plan| row(plan, 1, 1 << 20)),
+        broken(&|plan| plan.texture.rows = 1),
+        broken(&|plan| plan.schedule.steps[at].accesses[0].slack = 4),
+        broken(&|plan| plan.schedule.steps[at].accesses[0].writes = plan.schedule.steps[at].accesses[0].reads),
+    ];
+    for (i, fault) in faults.iter().enumerate() {
+        assert!(matches!(fault, Err(Fault::Copies { step, .. }) if *step == at), "{i}: {fault:?}");
+    }
+}
+
+#[test]
+fn factors_that_are_larger_than_a_texture_are_read_from_buffers() {
+    let Some(mut target) = target(&device()) else { return };
+    target.limits.max_texture_dimension_2d = 4;
+    assert_eq!(textured(&mlp().plan(&target).unwrap().plan), 0);
+    target.limits.max_texture_dimension_2d = 8;
+    let plan = mlp().plan(&target).unwrap().plan;
+    assert!(textured(&plan) > 0 && plan.texture.rows <= 8, "{}", plan.texture.rows);
+}
