@@ -17,7 +17,7 @@ say() { printf '\n=== %s\n' "$*"; }
 
 tests() {
     "$CARGO" test --quiet --test ops_on_device --test matmul_variants --test halves --test training --test sequences \
-        --test uniforms --test thrift --test chunks --test recompute --test segments
+        --test uniforms --test thrift --test chunks --test recompute --test segments --test textures
 }
 
 swiftshader() {

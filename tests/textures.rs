@@ -122,10 +122,11 @@ fn the_driver_reserves_for_a_texture_what_is_told_to_the_byte() {
     let large = Training::new(Model::new().linear(1024).output(), Task::regression(1024, 1024), 512);
     for training in [wide, large] {
         let session = Session::start(training.plan(&target).unwrap(), &device).unwrap();
-        let told = session.plan().reserved().unwrap();
+        assert!(session.held().is_none_or(|held| held.bytes == session.plan().planned_bytes()));
+        // Not every driver places buffers by a rule that is known.
+        let Some(told) = session.plan().reserved() else { return };
         let expected = Drawn { allocated_bytes: told.allocated_bytes, reserved_bytes: told.reserved_bytes };
         assert_eq!(session.reserved(), Some(expected), "{told:?}");
-        assert_eq!(session.held().unwrap().bytes, told.planned_bytes);
     }
 }
 
@@ -145,6 +146,11 @@ fn a_run_does_without_a_texture_where_it_does_not_fit_and_before_anything_else()
     let bargained = within(bare.plan.planned_bytes() * 3 / 4);
     assert!(bargained.fits() && bargained.bargain.is_some());
     assert!(!within(1000).fits());
+    // The plan tells of it, where it is a good part.
+    let told = |planned: &Planned| planned.warnings().into_iter().find(|warning| warning.about == "texture");
+    let told_of = told(&within(whole)).expect("a tenth of the plan at least");
+    assert!(told_of.bytes == whole - bare.plan.planned_bytes() && told_of.text.contains("`memory`"), "{told_of:?}");
+    assert_eq!(told(&bare), None);
 }
 
 #[test]

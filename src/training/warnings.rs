@@ -14,7 +14,8 @@ use super::{Planned, Storage};
 /// Something that takes a large share of a plan, and how that share grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// What it is about: `large_weight`, `logits`, `window`, `halves`, `masters`, `accumulated_gradients`.
+    /// What it is about: `large_weight`, `logits`, `window`, `halves`, `masters`, `accumulated_gradients`,
+    /// `texture`.
     pub about: &'static str,
     /// How many bytes it is about.
     pub bytes: u64,
@@ -28,13 +29,25 @@ const LOGITS: u64 = 33;
 const WINDOW: u64 = 66;
 const IN_FULL: u64 = 50;
 const GRADIENTS: u64 = 25;
+const TEXTURE: u64 = 10;
 
 impl Planned {
     /// What takes a large share of the plan for a reason that is easily overlooked, the most particular first.
     pub fn warnings(&self) -> Vec<Warning> {
         let [weight, logits, windows] = [self.large_weight(), self.logits(), self.whole_windows()];
         let all = [weight, logits, windows, self.in_full(), self.inputs_in_full(), self.masters(), self.accumulated()];
-        all.into_iter().flatten().collect()
+        all.into_iter().chain([self.texture()]).flatten().collect()
+    }
+
+    /// What is there for speed alone.
+    fn texture(&self) -> Option<Warning> {
+        let bytes = self.role(Role::Texture);
+        let share = self.share(bytes, TEXTURE)?;
+        let text = format!(
+            "Products read their factors from a texture of {share}, as this device was found quicker so. With less \
+             `memory` the run does without it, slower and to the same numbers."
+        );
+        Some(Warning { about: "texture", bytes, text })
     }
 
     fn percent(&self, bytes: u64) -> u64 {
