@@ -1,13 +1,14 @@
 //! `plimsoll bench`: where the time of a run's steps goes.
 
 use plimsoll::device::Device;
+use plimsoll::error::Error;
 use plimsoll::run::{BenchReport, Run};
 use plimsoll::training::{OpTime, Session};
 
 use crate::args::BenchArgs;
 use crate::estimate::reached;
 use crate::output::{Failure, json, say};
-use crate::plan::{config, header, report};
+use crate::plan::{config, header, planned_here};
 use crate::progress::rounded;
 use crate::table::{draw, grouped};
 
@@ -20,8 +21,10 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let run = Run::new(config)?;
     let mut device = Device::open()?;
     let probed = args.probe.look(&mut device, None);
-    let planned = run.plan(device.target())?;
-    let report = report(&run, &planned)?.with_probe(&planned, probed);
+    let (planned, mut report) = planned_here(&run, &device, probed)?;
+    if let Some(refusal) = report.refusal.take() {
+        return Err(Error::Refused(Box::new(refusal)).into());
+    }
     let about = header(&run, &report, None);
     let session = Session::start(planned, &device)?;
     let measured = run.bench(&device, session, args.seconds.0.as_secs_f64())?.beside(&report);

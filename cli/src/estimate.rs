@@ -39,6 +39,15 @@ pub(crate) fn known(target: Target) -> (Target, Option<Probed>) {
     (Target { rates, ..target }, probed)
 }
 
+/// What `device` was found to reach, if it ever was probed here; what is planned for it from now on chooses kernels by it.
+pub(crate) fn measured_before(device: &mut Device) -> Option<Probed> {
+    let probed = Cache::of_user().find(device.target());
+    if let Some(probed) = &probed {
+        device.set_rates(probed.rates);
+    }
+    probed
+}
+
 /// What a step will take, or how to come to know it.
 pub(crate) fn step(report: &PlanReport) -> String {
     match told(report) {

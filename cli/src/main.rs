@@ -36,7 +36,11 @@ fn main() -> ExitCode {
     // A panic is a fault of Plimsoll's. It is told as an error like any other, without a backtrace.
     set_hook(Box::new(|info| tell(&format!("a fault of Plimsoll's, please report it: {info}"))));
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Plan(_) | Command::Pack(_) | Command::Config(_)) {
+    let needs_no_driver = match &cli.command {
+        Command::Plan(args) => !args.here,
+        command => matches!(command, Command::Pack(_) | Command::Config(_)),
+    };
+    if !needs_no_driver {
         environment::start_over_as_drivers_need();
     }
     let answered = || log::start(cli.log.as_deref()).and_then(|()| answer(&cli.command));

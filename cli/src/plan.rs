@@ -1,5 +1,6 @@
 //! `plimsoll plan`: what a run would take, in tables or as JSON.
 
+mod numbers;
 mod programs;
 mod verdict;
 
@@ -7,23 +8,24 @@ use std::path::Path;
 
 use plimsoll::bytes::Bytes;
 use plimsoll::config::{CheckpointConfig, Config, Every, LayerKind, Source, Unit};
+use plimsoll::device::Device;
 use plimsoll::error::Error;
 use plimsoll::graph::Role;
-use plimsoll::memory::Available;
 use plimsoll::run::{self, DiskUse, HostUse, PlanReport, Run};
 use plimsoll::storage::{read_stream, write_atomically};
 use plimsoll::target::{ProfileError, Target};
-use plimsoll::training::{Bargain, Planned};
+use plimsoll::training::Bargain;
 
 use crate::args::{DiffArgs, PlanArgs, PlanCommand};
 use crate::diff::{PlanFile, differences};
 use crate::driver::foretold;
-use crate::estimate::{known, step};
+use crate::estimate::{known, measured_before, step};
 use crate::explain::{explained, warnings};
 use crate::output::{Failure, json, say};
 use crate::report::{planned::page as planned_page, write_page};
 use crate::table::{draw, grouped};
 
+pub(crate) use numbers::{planned_for, planned_here, report};
 use programs::{phases, programs};
 pub(crate) use verdict::verdict;
 
@@ -36,13 +38,19 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     if let Some(PlanCommand::Diff(args)) = &args.command {
         return diff(args);
     }
-    let (target, probed) = known(profile(&args.profile)?);
+    let profile = if args.here { None } else { Some(known(profile(&args.profile)?)) };
     let mut config = config(args.run.as_deref())?;
     config.budget.memory = args.memory.or(config.budget.memory);
     let run = Run::new(config)?;
-    let planned = run.plan(&target)?;
+    let (planned, mut report) = match profile {
+        Some((target, probed)) => planned_for(&run, &target, None, probed)?,
+        None => {
+            let mut device = Device::open()?;
+            let probed = measured_before(&mut device);
+            planned_here(&run, &device, probed)?
+        }
+    };
     planned.plan.replay()?;
-    let mut report = report(&run, &planned)?.with_probe(&planned, probed);
     if args.explain || args.json || args.html.is_some() {
         report = report.with_savings(&planned)?;
     }
@@ -87,18 +95,6 @@ fn diff(args: &DiffArgs) -> Result<(), Failure> {
 
 /// More than any profile or plan has.
 const MOST_BYTES: u64 = 256 << 20;
-
-/// A plan in numbers, with what the run will write to disk.
-pub(crate) fn report(run: &Run, planned: &Planned) -> Result<PlanReport, Error> {
-    report_on(run, planned, None)
-}
-
-/// The same of a plan that is to be run on a `host` with no more memory than that.
-pub(crate) fn report_on(run: &Run, planned: &Planned, host: Option<&Available>) -> Result<PlanReport, Error> {
-    let refusal = run.refusal(planned, host)?;
-    let (disk, host) = (Some(DiskUse::of(run, planned)?), Some(HostUse::of(run, planned)?));
-    Ok(PlanReport { disk, host, ..PlanReport::with_refusal(planned, refusal) })
-}
 
 /// The run that `file` describes, or the built-in one.
 pub(crate) fn config(file: Option<&Path>) -> Result<Config, Error> {

@@ -6,7 +6,6 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::{Config, Length};
 use plimsoll::device::Device;
 use plimsoll::error::Error;
-use plimsoll::memory;
 use plimsoll::run::checkpoint::Checkpoint;
 use plimsoll::run::{Folder, Learner, Resumption, Run, Score, Summary, Tally, Watcher};
 use plimsoll::storage::load_tensors;
@@ -16,7 +15,7 @@ use crate::args::TrainArgs;
 use crate::driver::compared;
 use crate::estimate;
 use crate::output::{Failure, say};
-use crate::plan::{config, header, report_on, roles, unit, verdict};
+use crate::plan::{config, header, planned_here, roles, unit, verdict};
 use crate::progress::{Progress, duration, rounded};
 use crate::stop;
 use crate::table::{draw, grouped};
@@ -36,9 +35,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     let mut device = Device::open()?;
     let probed = args.probe.look(&mut device, resumed.as_ref().and_then(|resumed| resumed.folder.planned_for()));
-    let host = memory::available();
-    let planned = run.plan_on(device.target(), host.as_ref())?;
-    let mut report = report_on(&run, &planned, host.as_ref())?.with_probe(&planned, probed.clone());
+    let (planned, mut report) = planned_here(&run, &device, probed.clone())?;
     say(&format!("{}\n\n{}\n", header(&run, &report, None), roles(&report)))?;
     if let Some(refusal) = report.refusal.take() {
         return Err(Error::Refused(Box::new(refusal)).into());

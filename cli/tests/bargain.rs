@@ -190,4 +190,28 @@ fn a_run_that_the_host_cannot_hold_is_refused_with_what_would_fit() {
     assert_has(&text, &["the same updates, batches made ready by", "\n      [data]\n      workers = "]);
     assert!(!scratch.path("a").exists(), "nothing was written");
     limited("train pasted.toml --no-probe --out a", 0);
+
+    // A plan for the device at hand and a bench say the same, and a plan for another one nothing of this host.
+    for args in ["bench run.toml --no-probe", "bench run.toml --no-probe --json", "plan run.toml --here"] {
+        let said = limited(args, 3);
+        assert_has(&said, &["REFUSED: the host cannot hold the run", "available_memory allows", "batches 19.1 GiB"]);
+        assert_has(&said, &["the same updates, batches made ready by", "\n      [data]\n      workers = "]);
+    }
+    for args in ["plan run.toml", "plan run.toml --profile lavapipe"] {
+        assert_has(&limited(args, 0), &["FITS", "batches 19.1 GiB"]);
+    }
+    assert_has(&limited("plan pasted.toml --here", 0), &["FITS"]);
+    assert_has(&limited("plan run.toml --here --profile lavapipe", 2), &["cannot be used with"]);
+    // A software device gets what 2 GiB of batches leave, and that is whose word it is.
+    let layer = "[[layer]]\ntype = \"linear\"\nout_features = 500\n[[layer]]\ntype = \"relu\"\n";
+    let deep = run.replace("workers = 256\n", &format!("workers = 25\n{}", layer.repeat(130)));
+    scratch.write("deep.toml", &deep);
+    let whole = json(&scratch, "plan deep.toml --json --profile lavapipe", 0);
+    let whole = whole["planned_bytes"].as_u64().unwrap();
+    assert!((5 << 30..6 << 30).contains(&whole), "{whole}");
+    let said = limited("plan deep.toml --here", 0);
+    if said.contains(", the device's ") {
+        assert_has(&said, &["bargain", "this makes the same updates", "more than ", "micro-steps"]);
+        assert_has(&said, &[" that the host's free memory, beside batches and a copy of the state, allows; "]);
+    }
 }

@@ -76,6 +76,17 @@ pub(super) fn room<'a>(batches: &'a Batches, host: Option<&'a Available>) -> imp
 }
 
 impl Run {
+    /// What the batches and the copy of the state that `planned`, a plan of this run, holds leave of a `host` for the
+    /// device's buffers; `None` where these are not in its memory.
+    ///
+    /// # Errors
+    /// Too little data for a batch.
+    pub fn left_for_device(&self, planned: &Planned, host: &Available) -> Result<Option<u64>, Error> {
+        let used = HostUse::beside_data(&self.batches()?, planned);
+        let left = host.bytes.saturating_sub(used.batches_bytes.saturating_add(used.state_bytes));
+        Ok((used.device_bytes > 0).then_some(left))
+    }
+
     /// [`Run::refusal`], of batches that are known.
     pub(super) fn refused(&self, planned: &Planned, batches: &Batches, host: Option<&Available>) -> Option<Refusal> {
         let exceeded = host.and_then(|host| HostUse::beside_data(batches, planned).exceeded(host));

@@ -16,6 +16,8 @@ pub enum AllowedBy {
     Driver,
     /// The host, whose memory a software adapter takes.
     Host,
+    /// The host, by what a run holds of its memory beside the device's buffers, where a software adapter takes that.
+    HostBeside,
     /// A limit of this process or of a control group that it is in, where the host has more.
     ProcessLimit,
     /// DXGI, by which Windows gives each process a budget of a device's memory.
@@ -32,6 +34,7 @@ impl AllowedBy {
             Self::Device => "the device",
             Self::Driver => "the driver, beside other processes,",
             Self::Host => "the host's free memory",
+            Self::HostBeside => "the host's free memory, beside batches and a copy of the state,",
             Self::ProcessLimit => "the limit of this process or of its control group",
             Self::DxgiBudget => "the DXGI budget, beside other processes,",
             Self::WorkingSet => "Metal's working set",
@@ -43,7 +46,7 @@ impl AllowedBy {
         match self {
             Self::Budget => "the budget",
             Self::Device | Self::Driver => "the device's",
-            Self::Host => "the host's",
+            Self::Host | Self::HostBeside => "the host's",
             Self::ProcessLimit => "the process's",
             Self::DxgiBudget => "DXGI's",
             Self::WorkingSet => "Metal's",

@@ -7,13 +7,14 @@ use plimsoll::bytes::Bytes;
 use plimsoll::config::Config;
 use plimsoll::target::Target;
 
-use super::{EXIT_CODES, RUN_FILE, SHORT, indented};
+use super::{DEVICE, EXIT_CODES, RUN_FILE, SHORT, indented};
 
 /// Shows what a run would take, to the byte, without running it.
 ///
 /// The dry run: plans the run for a device that need not be here and says where every byte goes:
 /// by role, by layer, at the peak, beside the least that any placement could take. Ends with FITS,
-/// or with REFUSED, every limit exceeded, and what would fit. Needs no GPU and no driver.
+/// or with REFUSED, every limit exceeded, and what would fit. Needs no GPU and no driver, and what this machine has
+/// makes no difference to it, unless it is asked about the device at hand by `--here`.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = SHORT, after_long_help = format!("\
@@ -22,6 +23,7 @@ Examples:
   plimsoll plan run.toml --memory 64MiB
   plimsoll plan run.toml --profile lavapipe
   plimsoll plan run.toml --profile here.json --json
+  plimsoll plan run.toml --here
   plimsoll plan run.toml --explain
   plimsoll plan run.toml --svg plan.svg
   plimsoll plan run.toml --html plan.html
@@ -30,7 +32,12 @@ Examples:
 
 Profiles that ship with Plimsoll:{}.
 A FILE is such a profile, or what `plimsoll adapters --json` printed, of which the first adapter
-counts.
+counts. It says nothing of the memory that was left when it was written.
+
+With --here the device is the one that `plimsoll train` would take. It is not measured: a time is told if it was
+before.
+
+{DEVICE}
 
 {RUN_FILE}
 {}
@@ -47,6 +54,9 @@ pub(crate) struct PlanArgs {
     /// The device to plan for: a shipped profile by name, or a FILE
     #[arg(long, value_name = "NAME|FILE", default_value = "webgpu-default")]
     pub(crate) profile: String,
+    /// Plan for the device at hand and for what this host has left, as `train` does, and say what it would say
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) here: bool,
     /// Also say what each way of saving memory brings, why each tensor is kept for the way back, and what PyTorch
     /// would keep
     #[arg(long)]
