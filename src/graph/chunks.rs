@@ -50,8 +50,11 @@ impl Graph {
         for &id in nodes {
             self[id].site.inputs.iter().for_each(|input| readers.entry(*input).or_default().push(id));
         }
+        let places: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let losses = nodes.iter().enumerate();
-        let heads = losses.filter_map(|(at, &id)| Some((id, self.head(id, &readers, &nodes[..at])?)));
+        let heads = losses.filter_map(|(at, &id)| {
+            Some((id, self.head(id, &readers, &|node| places.get(&node).is_some_and(|&place| place < at))?))
+        });
         let chunked = heads.filter_map(|(id, head)| {
             let factors = &self[head.product].site.inputs;
             let [(rows, inputs), (classes, _)] = [factors[0], factors[1]].map(|v| self[v].ty.as_matrix());
@@ -61,14 +64,14 @@ impl Graph {
         chunked.collect()
     }
 
-    /// What node `id`, in front of which are those of `before`, is the loss of, if that can be worked out in chunks.
-    fn head(&self, id: NodeId, readers: &Readers, before: &[NodeId]) -> Option<Head> {
+    /// What node `id` is the loss of, if that can be worked out in chunks; `before` tells of a node whether it is in front.
+    fn head(&self, id: NodeId, readers: &Readers, before: &dyn Fn(NodeId) -> bool) -> Option<Head> {
         let Op::CrossEntropy(loss) = &self[id].op else { return None };
         let site = &self[id].site;
         let (logits, dlogits, rows) = (site.inputs[0], site.outputs[1], site.outputs[2]);
         let none = Vec::new();
         let of = |value: ValueId| readers.get(&value).unwrap_or(&none);
-        let (product, _) = self[logits].producer.filter(|(node, _)| before.contains(node))?;
+        let (product, _) = self[logits].producer.filter(|(node, _)| before(*node))?;
         let Op::Matmul(linear) = &self[product].op else { return None };
         let plain = Matmul::linear(linear.bias, Function::Identity) == *linear;
         let apart = [logits, dlogits, rows].iter().all(|value| self[*value].home.is_none());
@@ -88,7 +91,7 @@ impl Graph {
             let inputs = &self[reader].site.inputs;
             // What it is added to has to be there when the loss is worked out.
             let old = inputs.get(2).or(inputs.get(1).filter(|_| matches!(self[reader].op, Op::ColumnSum(_))));
-            let there = old.is_none_or(|old| self[*old].producer.is_none_or(|(node, _)| before.contains(&node)));
+            let there = old.is_none_or(|old| self[*old].producer.is_none_or(|(node, _)| before(node)));
             let plain =
                 |matmul: &Matmul, layout| Matmul { accumulate: matmul.accumulate, ..Matmul::new(layout) } == *matmul;
             let place = match &self[reader].op {

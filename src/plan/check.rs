@@ -54,13 +54,16 @@ pub(super) fn check(plan: &Plan, memory: Option<u64>) -> Vec<Violation> {
     memory_budget(plan, memory, &mut found);
     buffers(plan, &mut found);
     let mut seen = HashSet::new();
+    let mut last: Option<&Step> = None;
     for step in &plan.schedule.steps {
         bindings(plan, step, &mut found);
         grid(plan, step, &mut found);
-        // Threads and shared memory are the shader's, so each is looked at once in a layer.
-        if seen.insert((&plan.graph[step.node].label, step.dispatch.shader.label())) {
+        // Threads and shared memory are the shader's, so each is looked at once in a layer; timesteps mostly have the same.
+        let again = last.is_some_and(|last| last.node == step.node && last.dispatch.shader == step.dispatch.shader);
+        if !again && seen.insert((&plan.graph[step.node].label, step.dispatch.shader.label())) {
             workgroup(plan, step, &mut found);
         }
+        last = Some(step);
     }
     // All of one limit stand together, in the order in which the limits were met.
     let mut limits: Vec<&str> = Vec::new();
@@ -73,11 +76,13 @@ pub(super) fn check(plan: &Plan, memory: Option<u64>) -> Vec<Violation> {
     found
 }
 
-/// Notes a violation, or that one already noted is worse here.
-fn hold(found: &mut Vec<Violation>, new: Violation) {
-    if new.needed <= new.allowed {
+/// Notes a violation, or that one already noted is worse here. Plans have hundreds of thousands of dispatches, most of
+/// which exceed nothing: who they belong to is put in words only where it is told.
+fn hold(found: &mut Vec<Violation>, needed: u64, allowed: u64, new: impl FnOnce() -> Violation) {
+    if needed <= allowed {
         return;
     }
+    let new = new();
     match found.iter_mut().find(|v| v.limit == new.limit && v.of() == new.of()) {
         Some(known) if known.needed >= new.needed => {}
         Some(known) => *known = new,
@@ -85,8 +90,29 @@ fn hold(found: &mut Vec<Violation>, new: Violation) {
     }
 }
 
-fn device(limit: &'static str, needed: u64, allowed: u64, layer: String, in_bytes: bool) -> Violation {
-    Violation { limit, needed, allowed, layer, what: "the device's", by: None, in_bytes }
+/// A limit of the device.
+#[derive(Clone, Copy)]
+struct Limit {
+    name: &'static str,
+    allowed: u64,
+    in_bytes: bool,
+}
+
+impl Limit {
+    fn of(name: &'static str, allowed: impl Into<u64>) -> Self {
+        Self { name, allowed: allowed.into(), in_bytes: false }
+    }
+
+    fn of_bytes(name: &'static str, allowed: impl Into<u64>) -> Self {
+        Self { in_bytes: true, ..Self::of(name, allowed) }
+    }
+
+    /// Notes it where `who` needs more.
+    fn hold(self, found: &mut Vec<Violation>, needed: u64, who: impl FnOnce() -> String) {
+        let Self { name: limit, allowed, in_bytes } = self;
+        let what = "the device's";
+        hold(found, needed, allowed, || Violation { limit, needed, allowed, layer: who(), what, by: None, in_bytes });
+    }
 }
 
 fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
@@ -94,8 +120,9 @@ fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
     let budget = memory.map(|allowed| ("memory", "the budget", allowed));
     let told = plan.target.memory_limits().map(|(limit, by, allowed)| (limit, by.possessive(), allowed));
     for (limit, what, allowed) in budget.into_iter().chain(told) {
-        let layer = "the whole plan".to_string();
-        hold(found, Violation { limit, needed, allowed, layer, what, by: None, in_bytes: true });
+        let layer = || "the whole plan".to_string();
+        let new = || Violation { limit, needed, allowed, layer: layer(), what, by: None, in_bytes: true };
+        hold(found, needed, allowed, new);
     }
 }
 
@@ -109,43 +136,36 @@ fn buffers(plan: &Plan, found: &mut Vec<Violation>) {
             Role::Texture => continue,
             _ => limit,
         };
-        hold(found, device("max_buffer_size", arena.bytes, limit, plan.largest_of(index), true));
+        Limit::of_bytes("max_buffer_size", limit).hold(found, arena.bytes, || plan.largest_of(index));
     }
     for (bytes, what) in
         [(plan.staging.upload_bytes, "the upload ring"), (plan.staging.readback_bytes, "the readback ring")]
     {
-        hold(found, device("max_buffer_size", bytes, limit, what.to_string(), true));
+        Limit::of_bytes("max_buffer_size", limit).hold(found, bytes, || what.to_string());
     }
 }
 
 fn bindings(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
     let limits = &plan.target.limits;
     let layer = || plan.graph[step.node].label.clone();
-    let count = step.accesses.len() as u64;
-    let allowed = u64::from(limits.max_storage_buffers_per_shader_stage);
-    hold(found, device("max_storage_buffers_per_shader_stage", count, allowed, layer(), false));
+    let count = Limit::of("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage);
+    count.hold(found, step.accesses.len() as u64, layer);
     if plan.target.wants_uniforms(step.dispatch.params.len()) {
-        let (needed, allowed) = (plan.uniforms.stride, limits.max_uniform_buffer_binding_size);
-        hold(found, device("max_uniform_buffer_binding_size", needed, allowed, layer(), true));
+        let limit = Limit::of_bytes("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size);
+        limit.hold(found, plan.uniforms.stride, layer);
     }
+    let limit = Limit::of_bytes("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size);
     for access in &step.accesses {
-        let bound = access.bound_bytes();
-        if bound > limits.max_storage_buffer_binding_size {
-            let value = access.writes.or(access.reads).expect("a binding touches a value");
-            let who = plan.name_of(value);
-            hold(
-                found,
-                device("max_storage_buffer_binding_size", bound, limits.max_storage_buffer_binding_size, who, true),
-            );
-        }
+        let value = || access.writes.or(access.reads).expect("a binding touches a value");
+        limit.hold(found, access.bound_bytes(), || plan.name_of(value()));
     }
 }
 
 fn grid(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
-    let allowed = u64::from(plan.target.limits.max_compute_workgroups_per_dimension);
+    let allowed = plan.target.limits.max_compute_workgroups_per_dimension;
     let most = step.dispatch.groups.iter().copied().max().unwrap_or(0);
-    let layer = plan.graph[step.node].label.clone();
-    hold(found, device("max_compute_workgroups_per_dimension", most.into(), allowed, layer, false));
+    let limit = Limit::of("max_compute_workgroups_per_dimension", allowed);
+    limit.hold(found, most.into(), || plan.graph[step.node].label.clone());
 }
 
 fn workgroup(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
@@ -158,10 +178,10 @@ fn workgroup(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
         ("max_compute_workgroup_size_y", group.size[1], limits.max_compute_workgroup_size_y),
     ];
     for (limit, needed, allowed) in threads {
-        hold(found, device(limit, needed.into(), allowed.into(), who(), false));
+        Limit::of(limit, allowed).hold(found, needed.into(), who);
     }
-    let shared = (group.storage_bytes, limits.max_compute_workgroup_storage_size);
-    hold(found, device("max_compute_workgroup_storage_size", shared.0.into(), shared.1.into(), who(), true));
+    let shared = Limit::of_bytes("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size);
+    shared.hold(found, group.storage_bytes.into(), who);
 }
 
 impl Plan {

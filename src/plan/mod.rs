@@ -27,6 +27,7 @@ pub use crate::target::Rates;
 use check::{Violation, check};
 use lifetime::{Tenant, tenants};
 pub use order::ordered;
+pub(crate) use order::outlined_in_order;
 pub use outline::Outline;
 pub use picture::Rectangle;
 use replay::{Fault, replay};
@@ -174,6 +175,11 @@ impl Plan {
     /// Plans `graph` for `target`. Whether it fits is asked by [`Plan::violations`].
     pub fn new(graph: Graph, target: &Target, staging: Staging) -> Self {
         let schedule = schedule(&graph, target);
+        Self::scheduled(graph, schedule, target, staging)
+    }
+
+    /// The same, of a graph whose `schedule` for `target` is known.
+    pub(crate) fn scheduled(graph: Graph, schedule: Schedule, target: &Target, staging: Staging) -> Self {
         let tenants = tenants(&graph, &schedule);
         let mut layout = layout::lay_out(&graph, &tenants, target);
         let mut uniforms = Uniforms::new(&schedule, target);

@@ -7,11 +7,16 @@ use crate::target::Target;
 /// The same graph in an order in which less is alive at once ([`Graph::order_for_memory`]), where the plan for `target`
 /// then takes less; as it is, where not.
 pub fn ordered(graph: Graph, target: &Target, staging: Staging) -> Graph {
+    outlined_in_order(graph, target, staging).0
+}
+
+/// The same, and its outline, where that was needed to tell.
+pub(crate) fn outlined_in_order(graph: Graph, target: &Target, staging: Staging) -> (Graph, Option<Outline>) {
     let mut other = graph.clone();
     if !other.order_for_memory() {
-        return graph;
+        return (graph, None);
     }
     // The order was found by whole nodes; what counts is dispatches, alignment and what lies over what.
-    let [written, ordered] = [&graph, &other].map(|graph| Outline::new(graph, target, staging).least_bytes());
-    if ordered < written { other } else { graph }
+    let [written, ordered] = [&graph, &other].map(|graph| Outline::new(graph, target, staging));
+    if ordered.least_bytes() < written.least_bytes() { (other, Some(ordered)) } else { (graph, Some(written)) }
 }

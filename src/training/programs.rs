@@ -15,7 +15,7 @@ use crate::ids::{SlotId, ValueId};
 use crate::narrow::{narrow, only_multiplied};
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
-use crate::plan::{Outline, Plan, Staging, ordered};
+use crate::plan::{Outline, Plan, Staging, outlined_in_order};
 use crate::target::{Target, Textures};
 use crate::tensor::TensorType;
 
@@ -51,6 +51,8 @@ pub(super) struct Programs {
     graph: Graph,
     staging: Staging,
     handles: Handles,
+    /// What the graph comes to, where that is known already.
+    outline: Option<Outline>,
 }
 
 /// What of a plan's thrift is left out, which tells what it brings.
@@ -72,8 +74,11 @@ pub(super) fn plan_bare(training: &Training, target: &Target) -> Result<Planned,
 }
 
 pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {
-    let Programs { graph, staging, handles } = programs(training, target, without)?;
-    let mut plan = Plan::new(graph, target, staging);
+    let Programs { graph, staging, handles, outline } = programs(training, target, without)?;
+    let mut plan = match outline {
+        Some(Outline { schedule, .. }) => Plan::scheduled(graph, schedule, target, staging),
+        None => Plan::new(graph, target, staging),
+    };
     if let Some(allowed) = training.allowed(target) {
         plan = plan.with_staging_within(allowed);
     }
@@ -82,8 +87,8 @@ pub(super) fn plan_without(training: &Training, target: &Target, without: Withou
 
 /// The same without places.
 pub(super) fn outline(training: &Training, target: &Target) -> Result<Outline, Error> {
-    let Programs { graph, staging, .. } = programs(training, target, Without::default())?;
-    Ok(Outline::new(&graph, target, staging))
+    let Programs { graph, staging, outline, .. } = programs(training, target, Without::default())?;
+    Ok(outline.unwrap_or_else(|| Outline::new(&graph, target, staging)))
 }
 
 fn programs(training: &Training, target: &Target, without: Without) -> Result<Programs, Error> {
@@ -114,8 +119,9 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
         narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role) || fed.contains(&slot));
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    let graph = if without.order { builder.graph } else { ordered(builder.graph, target, staging) };
-    Ok(Programs { graph, staging, handles })
+    let graph = builder.graph;
+    let (graph, outline) = if without.order { (graph, None) } else { outlined_in_order(graph, target, staging) };
+    Ok(Programs { graph, staging, handles, outline })
 }
 
 /// Has what need not lie in memory as a whole, or all along, made when it is read.
