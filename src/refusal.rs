@@ -36,7 +36,8 @@ pub struct Alternative {
     pub workers: Option<u32>,
     /// What it would take.
     pub planned_bytes: u64,
-    /// What an update is estimated to take, beside what the run as described would.
+    /// What an update is estimated to take, beside what the run as described would. How long it waits for a batch is not
+    /// in it, which with fewer workers may be longer.
     pub times_longer: f64,
     /// The same for the same amount of data: by rows and timesteps, so that nothing is faster because an update has
     /// fewer of them.
@@ -118,7 +119,9 @@ impl fmt::Display for Refusal {
                 times if (times - 1.0).abs() > 0.005 => format!("; about {times:.2} times the time"),
                 _ => String::new(),
             };
-            write!(f, "\n  {needs}: {other}{change}{time}")?;
+            // How long a batch takes to load nobody has measured.
+            let waits = if a.workers.is_some() { "; steps may then wait longer for their batches" } else { "" };
+            write!(f, "\n  {needs}: {other}{change}{time}{waits}")?;
             for line in &a.lines {
                 write!(f, "\n      {line}")?;
             }

@@ -244,11 +244,12 @@ impl Planned {
     }
 }
 
-/// Where two are as fast, what makes the same updates stands first.
+/// Where two are as fast, what makes the same updates stands first, and what has a step wait no longer for its batch.
 fn fastest_first(mut found: Vec<Alternative>) -> Vec<Alternative> {
     found.sort_by(|a, b| {
         let time = a.data_times_longer.total_cmp(&b.data_times_longer);
-        time.then_with(|| b.same_updates.cmp(&a.same_updates))
+        let alike = time.then_with(|| b.same_updates.cmp(&a.same_updates));
+        alike.then_with(|| a.workers.is_some().cmp(&b.workers.is_some()))
     });
     found
 }
@@ -286,7 +287,31 @@ fn fitting(training: &Training, target: &Target, room: &Room) -> Option<Planned>
 
 #[cfg(test)]
 mod tests {
-    use super::divisors;
+    use super::{Alternative, divisors, fastest_first};
+    use crate::nn::{Model, Task};
+    use crate::refusal::Refusal;
+    use crate::target::Target;
+    use crate::training::Training;
+
+    #[test]
+    fn fewer_workers_cost_a_time_that_is_not_told_as_none() {
+        let model = Model::new().linear(8).output();
+        let training = Training::new(model, Task::regression(4, 2), 16);
+        let planned = training.plan(&Target::profile("lavapipe").unwrap()).unwrap();
+        let same = planned.alternative(&planned, "the same updates");
+        let fewer = Alternative { workers: Some(0), ..same.clone() };
+        let slower = Alternative { times_longer: 1.5, data_times_longer: 1.5, ..fewer.clone() };
+        let other = Alternative { same_updates: false, ..same.clone() };
+        let alternatives = fastest_first(vec![slower.clone(), other.clone(), fewer.clone(), same.clone()]);
+        assert_eq!(alternatives, [same, fewer, other, slower]);
+        let refusal =
+            Refusal { planned_bytes: 1, violations: Vec::new(), tenants: Vec::new(), alternatives, least: None };
+        let said = refusal.to_string();
+        let ends: Vec<bool> =
+            said.lines().map(|line| line.ends_with("may then wait longer for their batches")).collect();
+        assert_eq!(ends[ends.len() - 4..], [false, true, false, true], "{said}");
+        assert!(said.contains("about 1.50 times the time; steps may then wait"), "{said}");
+    }
 
     #[test]
     fn divisors_are_all_there_and_in_order() {
