@@ -69,20 +69,20 @@ pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
 }
 
 fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error> {
-    let rates = probed.as_ref().map_or_else(Rates::assumed, |probed| probed.rates);
+    let rates = target.rates.unwrap_or(Rates::assumed());
     let training = run.training()?;
     let mut offers = training.offers(target, &rates)?;
     let described = offers.iter().find(|offer| offer.way == training.way()).copied();
     let fits = |offer: &Offer| {
         let allowed = training.allowed(target).is_none_or(|allowed| offer.bytes <= allowed);
-        let planned = if allowed { training.in_way(offer.way).plan(target).ok() } else { None };
+        let planned = if allowed { training.offered(offer, target).ok() } else { None };
         planned.filter(Planned::fits).map(|planned| (*offer, planned.plan.planned_bytes()))
     };
     let found = described.as_ref().and_then(fits).or_else(|| offers.iter().find_map(fits));
     let (chosen, planned_bytes) = found.unzip();
     let lines = chosen.map_or_else(Vec::new, |chosen| training.in_way(chosen.way).lines_beside(&training));
     Training::keep_front(&mut offers);
-    let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.in_way(offer.way).plan(target));
+    let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.offered(offer, target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
     let exceeded = smallest.into_iter().flatten().map(|violation| violation.sentence()).collect();
     let halves = (training.storage == Storage::F32 && training.learn).then(|| training.clone().storage(Storage::F16));

@@ -4,6 +4,7 @@ mod numbers;
 mod programs;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use plimsoll::bytes::Bytes;
@@ -292,8 +293,10 @@ fn saved_by_halves(report: &PlanReport) -> String {
         let saved = if halves > full { format!("-{}", Bytes(halves - full)) } else { Bytes(full - halves).to_string() };
         vec![name.to_string(), Bytes(full).to_string(), Bytes(halves).to_string(), saved]
     };
-    let changed = report.roles.iter().filter(|(role, halves)| full[role] != **halves);
-    let mut rows: Vec<_> = changed.map(|(role, halves)| row(role.name(), full[role], *halves)).collect();
+    let of = |roles: &BTreeMap<Role, u64>, role: Role| roles.get(&role).copied().unwrap_or(0);
+    let each = Role::ALL.into_iter().map(|role| (role, of(full, role), of(&report.roles, role)));
+    let changed = each.filter(|(_, full, halves)| full != halves);
+    let mut rows: Vec<_> = changed.map(|(role, full, halves)| row(role.name(), full, halves)).collect();
     rows.push(row("planned", all, report.planned_bytes));
     let kept = [Role::Parameter, Role::Gradient, Role::OptimizerState];
     let kept: u64 = kept.iter().filter_map(|role| report.roles.get(role)).sum();

@@ -71,6 +71,38 @@ fn fit_shows_what_memory_buys_and_writes_the_run_that_fits() {
     assert_eq!(planned["memory"]["bytes"].as_u64().unwrap(), middle);
 }
 
+/// Of a device that a probe found quicker with factors of products in a texture.
+#[test]
+fn every_command_chooses_the_same_of_a_budget_with_a_texture_and_without() {
+    let scratch = scratch();
+    let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/lavapipe.json");
+    let mut profile: Value = serde_json::from_str(&std::fs::read_to_string(profile).unwrap()).unwrap();
+    profile["rates"] = serde_json::json!({
+        "unit_seconds": 7.9e-10, "tile_terms": 13.0, "workgroups": 2.0, "bytes_per_second": 1.6e9, "dispatch_seconds": 4e-5,
+        "recording_seconds": 2e-6, "submission_seconds": 1e-4,
+        "textures": {"share": 0.3, "seconds": 1e-6, "bytes_per_second": 28e9},
+    });
+    scratch.write("textured.json", &profile.to_string());
+    let run = scratch.read("run.toml").replace("[train]", "[train]\nstorage = \"f16\"");
+    scratch.write("halves.toml", &run);
+    for run in ["run.toml", "halves.toml"] {
+        let whole = json(&scratch, &format!("plan {run} --profile textured.json --json"), 0);
+        assert!(whole["roles"]["texture"].as_u64().unwrap() > 0, "{whole}");
+        let whole = whole["planned_bytes"].as_u64().unwrap();
+        let mut with = 0;
+        for budget in (10..=20).map(|twentieths| whole * twentieths / 20) {
+            let plan = format!("plan {run} --profile textured.json --memory {budget}");
+            assert_has(&scratch.run(&plan, 0), &["FITS"]);
+            let plan = json(&scratch, &format!("{plan} --json"), 0);
+            let fit = json(&scratch, &format!("fit {run} --device textured.json --memory {budget} --json"), 0);
+            assert_eq!(fit["planned_bytes"], plan["planned_bytes"], "{run}, {budget} B");
+            assert_eq!(fit["chosen"]["texture"], plan["roles"]["texture"].is_u64(), "{run}, {budget} B");
+            with += u32::from(plan["roles"]["texture"].is_u64());
+        }
+        assert!(with > 0, "{run}");
+    }
+}
+
 #[test]
 fn where_nothing_fits_the_least_is_told_and_what_holds_it_up() {
     let scratch = scratch();

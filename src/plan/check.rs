@@ -129,13 +129,13 @@ fn memory_budget(plan: &Plan, memory: Option<u64>, found: &mut Vec<Violation>) {
 fn buffers(plan: &Plan, found: &mut Vec<Violation>) {
     let limit = plan.target.limits.max_buffer_size;
     for (index, arena) in plan.arenas.iter().enumerate() {
-        let limit = match arena.role {
-            // Where in them a range begins is told in 32 bits.
-            Role::Uniforms => limit.min(u32::MAX.into()),
-            // It has as many rows as a texture may have, or products would not be read from it.
-            Role::Texture => continue,
-            _ => limit,
-        };
+        if arena.role == Role::Texture {
+            let limit = Limit::of("max_texture_dimension_2d", plan.target.limits.max_texture_dimension_2d);
+            limit.hold(found, plan.texture.rows, || arena.role.name().to_string());
+            continue;
+        }
+        // Where in them a range begins is told in 32 bits.
+        let limit = if arena.role == Role::Uniforms { limit.min(u32::MAX.into()) } else { limit };
         Limit::of_bytes("max_buffer_size", limit).hold(found, arena.bytes, || plan.largest_of(index));
     }
     for (bytes, what) in

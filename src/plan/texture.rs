@@ -53,14 +53,18 @@ impl Access {
 /// Whether all that `step` has copied is only read, begins and ends with a texel, within its buffer and the texture, and
 /// leaves what else it has copied alone.
 pub(super) fn is_sound(plan: &Plan, step: &Step) -> bool {
+    // The first copy of what is read, and the last.
+    let is_whole = |access: &Access, copy: u32| {
+        let Some(place) = access.reads.and_then(|value| plan.value(value, copy)) else { return false };
+        let Some(from) = (place.offset + access.bytes.start).checked_sub(access.slack) else { return false };
+        let ends_within = from + access.copied_bytes() <= plan.arenas[place.arena.index()].bytes;
+        ends_within && from.is_multiple_of(TEXEL_BYTES)
+    };
     let mut taken = 0;
     step.copied().all(|(access, row)| {
-        let Some(place) = access.reads.and_then(|value| plan.value(value, 0)) else { return false };
-        let Some(from) = (place.offset + access.bytes.start).checked_sub(access.slack) else { return false };
         let is_next = row >= taken;
         taken = row + rows(access.bound_bytes());
-        let has_room =
-            from + access.copied_bytes() <= plan.arenas[place.arena.index()].bytes && taken <= plan.texture.rows;
-        is_next && has_room && from.is_multiple_of(TEXEL_BYTES) && access.writes.is_none()
+        let is_read = access.writes.is_none() && is_whole(access, 0) && is_whole(access, u32::MAX);
+        is_next && taken <= plan.texture.rows && is_read
     })
 }

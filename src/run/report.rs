@@ -222,7 +222,9 @@ impl PlanReport {
 /// Bytes by role of a run in halves, had it been planned in full.
 fn in_full(planned: &Planned) -> Option<BTreeMap<Role, u64>> {
     let training = Some(&planned.training).filter(|t| t.storage == Storage::F16)?;
-    let full = training.clone().storage(Storage::F32).plan(&planned.plan.target).ok()?;
+    // As the plan is, whether it would fit or not.
+    let has_texture = planned.plan.texture.arena.is_some();
+    let full = training.clone().storage(Storage::F32).plan_with(&planned.plan.target, has_texture).ok()?;
     Some(full.plan.roles().into_iter().collect())
 }
 

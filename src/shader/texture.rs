@@ -12,7 +12,7 @@
 //! ```
 
 /// Texels of a row. Their number is a power of two, so that kernels find a texel by shifts, and rows are as long as
-/// WebGPU promises that rows may be.
+/// Vulkan promises that rows may be.
 pub const TEXELS: u32 = 4096;
 /// Bytes of a texel: four numbers, or eight halves.
 pub const TEXEL_BYTES: u64 = 16;

@@ -3,7 +3,8 @@
 //! A batch in more micro-steps, a window in segments, activations recomputed in blocks, gradients released one by one:
 //! each makes the updates that were described, up to the order of sums, in less memory. All of them are written and outlined, not estimated; a
 //! plan is made of the fastest that may fit. The list and its order depend on the run and on the kind of device
-//! alone, never on the budget, so that more memory never gives a slower plan, and less never a larger one.
+//! alone, never on the budget, so that more memory never gives a slower plan, and less never a larger one. Where a probe
+//! found the device quicker with a texture, they depend on that as well: each way is in the list with one and without.
 
 use std::num::NonZero;
 use std::thread;
@@ -81,18 +82,28 @@ impl Training {
     /// # Errors
     /// As [`Training::plan`].
     pub(crate) fn bargain_in(&self, target: &Target, room: &Room) -> Result<Planned, Error> {
-        let (asked, fits) = self.plan_in(target, room)?;
-        let most = self.allowed(target).into_iter().chain(room(&asked)).min();
-        if fits || !asked.is_too_large() || most == Some(0) {
+        let (whole, fits) = self.plan_with(target, true)?.within(room);
+        let has_texture = whole.plan.texture.arena.is_some();
+        let most = self.allowed(target).into_iter().chain(room(&whole)).min();
+        if fits || !whole.is_too_large() || most == Some(0) && !has_texture {
+            return Ok(whole);
+        }
+        // Where it does without its texture it takes longer, and so may be another way that has one.
+        let (asked, asked_fits) =
+            if has_texture { self.plan_with(target, false)?.within(room) } else { (whole, false) };
+        if most == Some(0) {
             return Ok(asked);
         }
-        let rates = Rates::assumed();
-        let offers = self.offers(target, &rates)?;
+        let rates = target.rates.filter(|_| has_texture).unwrap_or(Rates::assumed());
+        let mut offers = self.offers(target, &rates)?;
         let own = offers.iter().find(|offer| offer.way == self.way());
         let asked_seconds = own.map_or_else(|| asked.plan.seconds(self.accumulate, &rates), |own| own.seconds);
         for offer in offers.iter().filter(|offer| most.is_none_or(|most| offer.bytes <= most)) {
-            let Ok((planned, fits)) = self.in_way(offer.way).plan_in(target, room) else { continue };
-            if fits {
+            if offer.way == self.way() && !offer.texture && asked_fits {
+                return Ok(asked);
+            }
+            let Ok((planned, fits)) = self.offered(offer, target).map(|planned| planned.within(room)) else { continue };
+            if fits && offer.way != self.way() {
                 let bargain = Bargain {
                     asked: self.way(),
                     asked_bytes: asked.plan.planned_bytes(),
@@ -101,7 +112,17 @@ impl Training {
                 return Ok(Planned { bargain: Some(bargain), ..planned });
             }
         }
+        offers.retain(|offer| !offer.texture);
         Ok(Planned { offers: Some(offers.into()), ..asked })
+    }
+
+    /// The plan of its updates made as `offer` says, which [`Training::offers`] has told of for `target`. Whether it fits
+    /// is for the caller to ask.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub fn offered(&self, offer: &Offer, target: &Target) -> Result<Planned, Error> {
+        self.in_way(offer.way).plan_with(target, offer.texture)
     }
 
     /// Every way known to make its updates, the fastest first by `rates`, which kernels are chosen by as well.
@@ -121,14 +142,14 @@ impl Training {
             // One that the run refuses is no way to make it.
             let training = self.in_way(*way);
             let outlined = training.check().and_then(|()| outline(&training, target));
-            outlined.map_or_else(|_| Vec::new(), |outline| training.offered(outline, target, rates))
+            outlined.map_or_else(|_| Vec::new(), |outline| training.with_and_without(outline, target, rates))
         };
         let part = |part: usize| ways.iter().skip(part).step_by(threads).flat_map(offer).collect::<Vec<_>>();
         let mut offers: Vec<Offer> = thread::scope(|scope| {
             let parts: Vec<_> = (0..threads).map(|i| scope.spawn(move || part(i))).collect();
             parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
         });
-        offers.extend(self.offered(first, target, rates));
+        offers.extend(self.with_and_without(first, target, rates));
         let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
@@ -138,7 +159,7 @@ impl Training {
     }
 
     /// Its own way, as `outlined` for `target`; and without a texture, if it has one.
-    fn offered(&self, outlined: Outline, target: &Target, rates: &Rates) -> Vec<Offer> {
+    fn with_and_without(&self, outlined: Outline, target: &Target, rates: &Rates) -> Vec<Offer> {
         let bare = Target { textures: Textures::Never, ..target.clone() };
         let bare = if outlined.texture_bytes > 0 { outline(self, &bare).ok() } else { None };
         let both = std::iter::once(outlined).chain(bare);

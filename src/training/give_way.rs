@@ -5,6 +5,7 @@ use crate::bytes::Bytes;
 use crate::device::Device;
 use crate::engine::EngineError;
 use crate::error::Error;
+use crate::graph::Role;
 use crate::plan::Rates;
 
 impl Session {
@@ -34,6 +35,18 @@ impl Session {
                 started => return started,
             };
             let EngineError::OutOfMemory { bytes, what, given, .. } = refused else { return Err(refused.into()) };
+            if what == Role::Texture.name() {
+                // It is there for speed alone.
+                let bargain = planned.bargain;
+                let bare = planned.training.plan_with(&planned.plan.target, false)?;
+                tell(&format!(
+                    "The device refused {} for the texture that factors of products are read from. The run does without \
+                     it, slower and to the same numbers.",
+                    Bytes(bytes)
+                ));
+                planned = Planned { bargain, ..bare };
+                continue;
+            }
             let needed = planned.plan.planned_bytes();
             let least = match least {
                 Some(known) => known,

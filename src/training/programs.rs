@@ -16,7 +16,7 @@ use crate::narrow::{narrow, only_multiplied};
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
 use crate::plan::{Outline, Plan, Staging, outlined_in_order};
-use crate::target::{Target, Textures};
+use crate::target::Target;
 use crate::tensor::TensorType;
 
 use super::batch::Shape;
@@ -66,11 +66,6 @@ pub(super) struct Without {
 
 pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Error> {
     plan_without(training, target, Without::default())
-}
-
-/// The same without a texture.
-pub(super) fn plan_bare(training: &Training, target: &Target) -> Result<Planned, Error> {
-    plan(training, &Target { textures: Textures::Never, ..target.clone() })
 }
 
 pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {

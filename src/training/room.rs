@@ -2,22 +2,27 @@
 
 use super::{Planned, Training, programs};
 use crate::error::Error;
-use crate::target::Target;
+use crate::target::{Target, Textures};
 
 /// Bytes that the device's buffers may take of the host's memory, in a plan; `None` where the host does not limit them.
 /// Every way to make the same updates has the same room, as no more of the batches and the state is held in one.
 pub(crate) type Room<'a> = dyn Fn(&Planned) -> Option<u64> + 'a;
 
 impl Training {
-    /// Its plan in `room`, and whether it exceeds no limit. A texture is the first that it does without: it makes the same
-    /// numbers, and no other way is chosen for it.
+    /// Its plan in `room`, and whether it exceeds no limit; without a texture where it does not fit with one.
     pub(crate) fn plan_in(&self, target: &Target, room: &Room) -> Result<(Planned, bool), Error> {
-        self.check()?;
-        let (planned, fits) = programs::plan(self, target)?.within(room);
+        let (planned, fits) = self.plan_with(target, true)?.within(room);
         if fits || planned.plan.texture.arena.is_none() {
             return Ok((planned, fits));
         }
-        Ok(programs::plan_bare(self, target)?.within(room))
+        Ok(self.plan_with(target, false)?.within(room))
+    }
+
+    /// Its plan with a `texture` where `target` is quicker so, or without one, whether it fits or not.
+    pub(crate) fn plan_with(&self, target: &Target, texture: bool) -> Result<Planned, Error> {
+        self.check()?;
+        let textures = if texture { target.textures } else { Textures::Never };
+        programs::plan(self, &Target { textures, ..target.clone() })
     }
 }
 

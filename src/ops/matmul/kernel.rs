@@ -15,7 +15,7 @@
 
 use crate::ops::{Binding, Dispatch, Lowering};
 use crate::shader;
-use crate::shader::Shader;
+use crate::shader::{Shader, texture};
 use crate::target::{DeviceKind, Rates, Target, Textures};
 use crate::tensor::DType;
 
@@ -263,6 +263,12 @@ impl Variant {
         matches!(self, Variant::Textured { .. })
     }
 
+    /// Whether a texture may be as large as it wants for this product, if it wants one.
+    pub(crate) fn has_room(self, product: &Product, target: &Target) -> bool {
+        let most = target.limits.max_texture_dimension_2d;
+        !self.is_textured() || texture::TEXELS <= most && product.texture_rows() <= most
+    }
+
     /// The same tile of factors in a texture, where there is one.
     pub(crate) fn textured(self) -> Option<Self> {
         let Variant::Subgroup { lanes, rows, quads, .. } = self else { return None };
@@ -378,9 +384,8 @@ pub(crate) fn choose_of(all: &[Variant], product: &Product, target: &Target, at_
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
     let rates = target.rates.unwrap_or(Rates::assumed());
-    let fitting =
-        fitting.filter(|v| !v.is_textured() || product.texture_rows() <= target.limits.max_texture_dimension_2d);
-    let known = fitting.filter(|v| !v.is_too_tall(product, rates)).filter_map(|v| Some((v, v.share(target)?)));
+    let known = fitting.filter(|v| !v.is_too_tall(product, rates) && v.has_room(product, target));
+    let known = known.filter_map(|v| Some((v, v.share(target)?)));
     let quickest = known.min_by_key(|(v, share)| v.cost(product, *share).saturating_add(v.copying(product, rates)));
     *quickest.expect("every family has a kernel for any product").0
 }

@@ -167,7 +167,9 @@ impl Cell {
     fn choose(&self, step: Step, target: &Target, at_quads: bool) -> Variant {
         let plain = choose_of(&kernels(target), &self.product(step, 0), target, at_quads);
         let by_fours = self.gates > 0 && at_quads && step.hidden.is_multiple_of(4);
+        let has_room = |variant: &Variant| variant.has_room(&self.product(step, self.gates_apart(*variant)), target);
         let of_gates = self.gated(target).filter(|variant| by_fours && variant.share(target).is_some());
+        let of_gates = of_gates.filter(has_room);
         let rates = target.rates.unwrap_or(Rates::assumed());
         let cost = |variant: &Variant| {
             let product = self.product(step, self.gates_apart(*variant));

@@ -46,7 +46,8 @@ impl Product {
 
     /// Rows of a texture that they take so, at most: either may begin within a texel, or lie in two places.
     pub(super) fn texture_rows(&self) -> u32 {
-        clamp(self.bytes_of_each().map(|bytes| texture::rows(bytes) + 2).into_iter().fold(0, u64::saturating_add))
+        let rows = self.bytes_of_each().map(|bytes| texture::rows(bytes) + 2).into_iter().fold(0, u64::saturating_add);
+        clamp(rows.next_multiple_of(texture::BLOCK_ROWS))
     }
 
     fn bytes_of_each(&self) -> [u64; 2] {
