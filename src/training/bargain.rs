@@ -83,7 +83,7 @@ impl Training {
     /// As [`Training::plan`].
     pub(crate) fn bargain_in(&self, target: &Target, room: &Room) -> Result<Planned, Error> {
         let (whole, fits) = self.plan_with(target, true)?.within(room);
-        let has_texture = whole.plan.texture.arena.is_some();
+        let (has_texture, asked_bytes) = (whole.plan.texture.arena.is_some(), whole.plan.planned_bytes());
         let most = self.allowed(target).into_iter().chain(room(&whole)).min();
         if fits || !whole.is_too_large() || most == Some(0) && !has_texture {
             return Ok(whole);
@@ -104,11 +104,8 @@ impl Training {
             }
             let Ok((planned, fits)) = self.offered(offer, target).map(|planned| planned.within(room)) else { continue };
             if fits && offer.way != self.way() {
-                let bargain = Bargain {
-                    asked: self.way(),
-                    asked_bytes: asked.plan.planned_bytes(),
-                    times_longer: offer.seconds / asked_seconds,
-                };
+                let times_longer = offer.seconds / asked_seconds;
+                let bargain = Bargain { asked: self.way(), asked_bytes, times_longer };
                 return Ok(Planned { bargain: Some(bargain), ..planned });
             }
         }
