@@ -40,9 +40,9 @@ pub enum EngineError {
 /// Bytes and buffers a device holds for a plan, as its own counters tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Bytes of all buffers.
+    /// Bytes of all buffers, and of a texture.
     pub bytes: u64,
-    /// How many there are.
+    /// How many there are, a texture being one more.
     pub buffers: u64,
 }
 

@@ -33,8 +33,7 @@ impl Pipelines {
         for step in &plan.schedule.steps {
             let index = *known.entry(step.dispatch.shader.label()).or_insert_with(|| {
                 let bindings = bindings(&step.accesses);
-                let layout = bind_group_layout(device, &bindings);
-                layouts.entry(bindings).or_insert(layout);
+                layouts.entry(bindings).or_insert_with_key(|bindings| bind_group_layout(device, bindings));
                 distinct.push(step);
                 distinct.len() - 1
             });

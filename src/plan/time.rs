@@ -135,6 +135,21 @@ mod tests {
         one(Matmul::new(Layout::Nt), &[&[m, k], &[n, k]]).program_seconds("first", rates)
     }
 
+    #[test]
+    fn factors_that_are_copied_to_the_texture_are_waited_for() {
+        let textures = TextureRates { share: 0.5, seconds: 1e-3, bytes_per_second: 1e9 };
+        let rates = Rates { textures: Some(textures), ..Rates::assumed() };
+        let target = Target { rates: Some(rates), ..Target::profile("lavapipe").unwrap() };
+        let plan = one(Matmul::new(Layout::Nt), &[&[512, 512], &[1024, 512]]);
+        let plan = Plan::new(plan.graph, &target, plan.staging);
+        let dispatch = &plan.schedule.steps[0].dispatch;
+        let bytes = 4 * (512 * 512 + 1024 * 512);
+        assert_eq!(dispatch.copied_bytes(), Some(bytes));
+        let seconds = |textures| plan.program_seconds("first", &Rates { textures, ..rates });
+        let more = seconds(Some(textures)) - seconds(None);
+        assert!((more - 1e-3 - bytes as f64 / 1e9).abs() < 1e-9, "{more}");
+    }
+
     fn run(hidden: u32, batch: u32, window: u32, accumulate: u32) -> Planned {
         let model = Model::new().embedding(16).lstm(hidden).output();
         let training = Training::new(model, Task::next_token(50), batch).window(window).accumulate(accumulate);

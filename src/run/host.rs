@@ -82,9 +82,9 @@ impl Run {
     /// # Errors
     /// Too little data for a batch.
     pub fn left_for_device(&self, planned: &Planned, host: &Available) -> Result<Option<u64>, Error> {
-        let used = HostUse::beside_data(&self.batches()?, planned);
-        let left = host.bytes.saturating_sub(used.batches_bytes.saturating_add(used.state_bytes));
-        Ok((used.device_bytes > 0).then_some(left))
+        let batches = self.batches()?;
+        let has_its_memory = HostUse::beside_data(&batches, planned).device_bytes > 0;
+        Ok(room(&batches, Some(host))(planned).filter(|_| has_its_memory))
     }
 
     /// [`Run::refusal`], of batches that are known.

@@ -65,7 +65,7 @@ pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, opera
     let extra = extra.unwrap_or_else(|| a.clone());
     let mut bytes = dtypes.iter().map(|dtype| dtype.bytes());
     let mut bound = [a, b, extra, c].map(|o| o.aligned(target.place_align(), bytes.next().expect("one for each")));
-    if matches!(variant, Variant::Textured { .. }) {
+    if variant.is_textured() {
         let factors = bound.iter_mut().zip(dtypes).take(2);
         put_in_texture(factors.map(|((factor, start), dtype)| (factor, start, dtype.bytes())));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ops::{Function, Operand};
+use crate::target::TextureRates;
 use crate::tensor::TensorType;
 
 const LAYOUTS: [Layout; 3] = [Layout::Nn, Layout::Nt, Layout::Tn];
@@ -60,6 +61,25 @@ fn the_tallest_tiles_are_for_adapters_that_a_probe_found_quick_with_them() {
     assert!(!of(Some(0.8), [32, 1024, 256]).0, "half of it would be for nothing");
     assert!(!of(Some(0.8), [1024, 1024, 64]).0, "little to load and much to store");
     assert!(of(Some(0.8), [256, 256, 256]).0 && !of(Some(0.8), [192, 256, 256]).0, "few of them, one too many");
+}
+
+#[test]
+fn factors_are_read_from_a_texture_only_where_that_pays_for_copying_them() {
+    let chosen = |textures, rates: TextureRates, extents| {
+        let rates = Some(Rates { textures: Some(rates), ..Rates::assumed() });
+        let target = Target { rates, textures, ..on("lavapipe") };
+        choose(&product(Layout::Nt, extents), &target, true, false)
+    };
+    let found = TextureRates { share: 0.5, seconds: 5e-5, bytes_per_second: 28e9 };
+    let is = |rates, extents| chosen(Textures::Quicker, rates, extents).is_textured();
+    assert!(is(found, [512, 512, 512]));
+    assert!(!is(found, [16, 64, 64]), "a pass that ends takes longer than all of it");
+    assert!(is(TextureRates { seconds: 0.0, ..found }, [16, 64, 64]));
+    assert!(!is(TextureRates { bytes_per_second: 1e6, ..found }, [512, 512, 512]), "slow to copy");
+    assert!(!is(TextureRates { share: 4.0, ..found }, [512, 512, 512]), "slow to read");
+    assert!(!is(found, [512, 512, 511]), "no rows of fours");
+    assert!(!chosen(Textures::Never, found, [512, 512, 512]).is_textured());
+    assert!(!self::chosen("lavapipe", [512, 512, 512]).is_textured(), "nothing was measured");
 }
 
 #[test]
