@@ -20,7 +20,7 @@ fn targets() -> Result<Vec<Target>, plimsoll::target::ProfileError> {
     all.push(Target { subgroup_min_size: 16, subgroup_max_size: 16, ..lavapipe.clone() });
     all.push(Target { device_kind: DeviceKind::Discrete, ..lavapipe.clone() });
     // One that reads factors of products from a texture wherever there is a kernel for it.
-    let textures = Some(TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 });
+    let textures = Some(TextureRates::FREE);
     all.push(Target { rates: Some(Rates { textures, ..Rates::assumed() }), ..lavapipe });
     // Each window in as many dispatches as it has timesteps, and in one.
     let both = [Windows::Stepwise, Windows::Whole];

@@ -1,11 +1,12 @@
 // dx[i] = dy[i] * f'(x[i]), the slope told from y[i] = f(x[i]), f being number F
 
-struct Params { len: u32 }
+// stream: where HX is 4, elements from y to dy in the texture
+struct Params { len: u32, stream: u32 }
 var<immediate> p: Params;
 
 //: include numbers
-//: numbers 0 y H V reads (len)
-//: numbers 1 dy H V reads (len)
+//: numbers 0 y HX V reads (len)
+//: numbers 1 dy HX V reads (len)
 //: numbers 2 dx H V writes (len)
 
 @compute @workgroup_size(256)
@@ -16,5 +17,5 @@ fn activation_gradient(
 ) {
     let i = ((w.y * n.x + w.x) * 256u + lane) * {V}u;
     if i >= p.len { return; }
-    put_dx(i, get_dy(i) * slopes({F}u, get_y(i)));
+    put_dx(i, get_dy(i + p.stream) * slopes({F}u, get_y(i)));
 }

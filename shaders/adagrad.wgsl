@@ -1,11 +1,11 @@
 // d = g + wd * w, squares += d^2, w -= lr * d / (sqrt(squares) + eps), four numbers a thread
 
 struct Params {
-    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32,
+    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32, stream: u32,
     eps: f32,
 }
 //: include optimizer
-@group(0) @binding(4) var<storage, read_write> squares: array<vec4<f32>>; // (skip + len)
+//: numbers 4+T/4 squares T 4 updates (skip + len)
 
 @compute @workgroup_size(256)
 fn adagrad(
@@ -18,9 +18,9 @@ fn adagrad(
     let of_step = scalars[0];
     let rate = of_step.x * p.rate_factor;
     if i >= p.skip + p.len || factor < 0.0 { return; }
-    let wi = w[i];
+    let wi = get_w(4u * i);
     let d = clipped(i, factor) + p.weight_decay * wi;
-    let sum = squares[i] + d * d;
-    squares[i] = sum;
-    w[i] = wi - rate * d / (sqrt(sum) + p.eps);
+    let sum = get_squares(4u * i + 2u * p.stream) + d * d;
+    put_squares(4u * i, sum);
+    put_w(4u * i, wi - rate * d / (sqrt(sum) + p.eps));
 }

@@ -2,12 +2,12 @@
 // where the decay is coupled, wd * w is added to the gradient instead
 
 struct Params {
-    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32,
+    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32, stream: u32,
     beta2: f32, eps: f32, decoupled: u32,
 }
 //: include optimizer
-@group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>; // (skip + len)
-@group(0) @binding(5) var<storage, read_write> v: array<vec4<f32>>; // (skip + len)
+//: numbers 4+T/4 m T 4 updates (skip + len)
+//: numbers 5+T/2 v T 4 updates (skip + len)
 
 @compute @workgroup_size(256)
 fn adam(
@@ -23,11 +23,11 @@ fn adam(
     let beta1 = of_step.w;
     let coupled = select(p.weight_decay, 0.0, p.decoupled != 0u);
     let decay = p.weight_decay - coupled;
-    let wi = w[i];
+    let wi = get_w(4u * i);
     let gi = clipped(i, factor) + coupled * wi;
-    let mi = beta1 * m[i] + (1.0 - beta1) * gi;
-    let vi = p.beta2 * v[i] + (1.0 - p.beta2) * gi * gi;
-    m[i] = mi;
-    v[i] = vi;
-    w[i] = wi * (1.0 - rate * decay) - rate * of_step.y * mi / (sqrt(vi * of_step.z) + p.eps);
+    let mi = beta1 * get_m(4u * i + 2u * p.stream) + (1.0 - beta1) * gi;
+    let vi = p.beta2 * get_v(4u * i + 3u * p.stream) + (1.0 - p.beta2) * gi * gi;
+    put_m(4u * i, mi);
+    put_v(4u * i, vi);
+    put_w(4u * i, wi * (1.0 - rate * decay) - rate * of_step.y * mi / (sqrt(vi * of_step.z) + p.eps));
 }

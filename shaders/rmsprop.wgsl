@@ -3,13 +3,13 @@
 // with momentum: buffer = momentum * buffer + step, w -= lr * buffer; four numbers a thread
 
 struct Params {
-    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32,
+    len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32, stream: u32,
     alpha: f32, eps: f32, centered: u32, momentum: u32,
 }
 //: include optimizer
-@group(0) @binding(4) var<storage, read_write> v: array<vec4<f32>>;       // (skip + len)
-@group(0) @binding(5) var<storage, read_write> mean: array<vec4<f32>>;    // (skip + len) if centered
-@group(0) @binding(6) var<storage, read_write> momenta: array<vec4<f32>>; // (skip + len) if momentum
+//: numbers 4+T/4 v T 4 updates (skip + len)
+//: numbers 5+T/2 mean T 4 updates (skip + len) if centered
+//: numbers 6+3*T/4 momenta T 4 updates (skip + len) if momentum
 
 @compute @workgroup_size(256)
 fn rmsprop(
@@ -22,20 +22,20 @@ fn rmsprop(
     let of_step = scalars[0];
     let rate = of_step.x * p.rate_factor;
     if i >= p.skip + p.len || factor < 0.0 { return; }
-    let wi = w[i];
+    let wi = get_w(4u * i);
     let d = clipped(i, factor) + p.weight_decay * wi;
-    let vi = p.alpha * v[i] + (1.0 - p.alpha) * d * d;
-    v[i] = vi;
+    let vi = p.alpha * get_v(4u * i + 2u * p.stream) + (1.0 - p.alpha) * d * d;
+    put_v(4u * i, vi);
     var variance = vi;
     if p.centered != 0u {
-        let mi = p.alpha * mean[i] + (1.0 - p.alpha) * d;
-        mean[i] = mi;
+        let mi = p.alpha * get_mean(4u * i + 3u * p.stream) + (1.0 - p.alpha) * d;
+        put_mean(4u * i, mi);
         variance -= mi * mi;
     }
     var step = d / (sqrt(variance) + p.eps);
     if p.momentum != 0u {
-        step += of_step.w * momenta[i];
-        momenta[i] = step;
+        step += of_step.w * get_momenta(4u * i + 4u * p.stream);
+        put_momenta(4u * i, step);
     }
-    w[i] = wi - rate * step;
+    put_w(4u * i, wi - rate * step);
 }

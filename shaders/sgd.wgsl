@@ -1,6 +1,6 @@
 // w -= lr * (g + wd * w), four numbers a thread
 
-struct Params { len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32 }
+struct Params { len: u32, skip: u32, rate_factor: f32, weight_decay: f32, clip_value: f32, stream: u32 }
 //: include optimizer
 
 @compute @workgroup_size(256)
@@ -14,6 +14,6 @@ fn sgd(
     let of_step = scalars[0];
     let rate = of_step.x * p.rate_factor;
     if i >= p.skip + p.len || factor < 0.0 { return; }
-    let wi = w[i];
-    w[i] = wi - rate * (clipped(i, factor) + p.weight_decay * wi);
+    let wi = get_w(4u * i);
+    put_w(4u * i, wi - rate * (clipped(i, factor) + p.weight_decay * wi));
 }

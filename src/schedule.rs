@@ -40,6 +40,14 @@ impl Access {
         (self.reads, self.writes, &self.bytes) == (other.reads, other.writes, &other.bytes)
     }
 
+    /// Whether `copied` is what this one changes in place, read from the texture.
+    pub(crate) fn is_read_by(&self, copied: &Self) -> bool {
+        copied.texture_row.is_some()
+            && self.reads == copied.reads
+            && self.writes.is_some()
+            && self.bytes == copied.bytes
+    }
+
     /// Bytes that are bound: whole words, of which the half beside the last belongs to what comes next, or to
     /// nobody.
     pub fn bound_bytes(&self) -> u64 {

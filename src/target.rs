@@ -122,7 +122,7 @@ pub struct Target {
     /// How recurrences go through their windows; no part of a profile.
     #[serde(skip)]
     pub windows: Windows,
-    /// Whether products may read their factors from a texture; no part of a profile.
+    /// Whether kernels may read from a texture; no part of a profile.
     #[serde(skip)]
     pub textures: Textures,
     /// The limits that can refuse a plan.

@@ -16,7 +16,7 @@ use plimsoll::narrow::narrow;
 use plimsoll::ops::matmul::kernel::{Variant, Width};
 use plimsoll::ops::{Dispatch, Op, timestep_by_each_kernel};
 use plimsoll::plan::{Plan, Staging};
-use plimsoll::target::{DeviceKind, Target, Windows};
+use plimsoll::target::{DeviceKind, Rates, Target, TextureRates, Windows};
 use plimsoll::tensor::DType;
 
 /// Rounding of f32 sums of up to a few hundred terms of size 1, of exp and tanh on the device, and
@@ -174,6 +174,13 @@ fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
     check(&device, &stepwise, false, |_| true);
     check_timesteps(&device, &stepwise);
     check(&device, &whole, false, is_recurrent);
+    // What is gone through number by number, read from a texture.
+    let rates = Rates { textures: Some(TextureRates::FREE), ..Rates::assumed() };
+    let textured = Target { rates: Some(rates), ..stepwise.clone() };
+    check(&device, &textured, false, |op| {
+        let optimizer = matches!(op, Op::Adagrad(_) | Op::Adam(_) | Op::RmsProp(_) | Op::Sgd(_));
+        optimizer || matches!(op, Op::ActivationGradient(_) | Op::ColumnSum(_) | Op::GradientNorm(_))
+    });
     // Products and sums choose their kernels by what the device reports; the others are the same.
     let products = |op: &Op| is_recurrent(op) || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_));
     for kind in [DeviceKind::Discrete, DeviceKind::Cpu] {

@@ -14,7 +14,7 @@ use plimsoll::ops::matmul::kernel::{Variant, variants};
 use plimsoll::plan::replay::Fault;
 use plimsoll::shader::texture::ROW_BYTES;
 use plimsoll::target::{Rates, Target, TextureRates, Textures, Windows};
-use plimsoll::training::{Batch, Optimizer, Planned, Session, StepReport, Storage, Training};
+use plimsoll::training::{Batch, Optimizer, ParameterGroup, Planned, Session, StepReport, Storage, Training};
 use plimsoll::{Bytes, Plan};
 use sessions::{device, following, holds_what_was_planned, noise, parameters, run, sequence_model};
 
@@ -23,8 +23,7 @@ const STEPS: u32 = 3;
 
 /// The device as if a probe had found it quickest with everything in a texture.
 fn quickest_with_textures(target: &Target) -> Target {
-    let free = TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 };
-    let rates = Rates { textures: Some(free), ..Rates::assumed() };
+    let rates = Rates { textures: Some(TextureRates::FREE), ..Rates::assumed() };
     Target { rates: Some(rates), windows: Windows::Stepwise, ..target.clone() }
 }
 
@@ -61,6 +60,31 @@ fn runs() -> Vec<(String, Training, Vec<Batch>)> {
     let wide = Training { optimizer: Optimizer::sgd(0.1, 0.9), ..wide };
     let many = |step| Batch::numbers(noise(132 * 204, step), noise(528, 100 + step));
     all.push(("wide mlp".to_string(), wide, (0..STEPS).map(many).collect()));
+    // Every optimizer, of more parameters than go to a texture at once, in groups that begin anywhere.
+    let rmsprop = |centered, momentum| Optimizer::RmsProp {
+        learning_rate: 1e-3,
+        alpha: 0.9,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        momentum,
+        centered,
+    };
+    for (name, optimizer) in [
+        ("adamw", Optimizer::adamw(1e-3)),
+        ("adam", Optimizer::adam(1e-3)),
+        ("rmsprop", rmsprop(false, 0.0)),
+        ("rmsprop with momentum", rmsprop(false, 0.9)),
+        ("centered rmsprop", rmsprop(true, 0.9)),
+        ("adagrad", Optimizer::adagrad(1e-3)),
+        ("sgd", Optimizer::sgd(0.1, 0.0)),
+    ] {
+        let model = Model::new().linear(404).tanh().output();
+        let biases = ParameterGroup::without_decay(&["*.bias"]);
+        let training = Training::new(model, Task::regression(400, 3), 4);
+        let training = Training { optimizer, clip_norm: Some(0.5), groups: vec![biases], ..training };
+        let rows = |step| Batch::numbers(noise(1600, step), noise(12, 100 + step));
+        all.push((name.to_string(), training, (0..STEPS).map(rows).collect()));
+    }
     for (name, cell) in [("rnn", Cell::Rnn(Function::Tanh)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)] {
         let training = language_model(cell);
         let batches = following(&training, VOCABULARY, STEPS);
@@ -100,7 +124,8 @@ fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
             let more = with.plan.planned_bytes() - without.plan.planned_bytes();
             assert_eq!(more, with.plan.texture.rows * ROW_BYTES, "{name}, {storage:?}");
             let (with, without) = (trained(with, &device, &batches), trained(without, &device, &batches));
-            assert_eq!(with, without, "{name}, {storage:?}");
+            assert_eq!(with.0, without.0, "{name}, {storage:?}");
+            assert!(with.1 == without.1, "{name}, {storage:?}: parameters differ");
         }
     }
 }
@@ -160,7 +185,7 @@ fn a_plan_does_without_a_texture_where_it_does_not_fit() {
 fn more_memory_gives_no_slower_plan_whether_with_a_texture_or_without() {
     let lavapipe = Target::profile("lavapipe").unwrap();
     for (share, seconds) in [(0.5, 2e-5), (0.9, 0.0)] {
-        let textures = Some(TextureRates { share, seconds, bytes_per_second: 5e9 });
+        let textures = Some(TextureRates { tiles: Some(share), streams: Some(share), seconds, bytes_per_second: 5e9 });
         let rates = Rates { unit_seconds: 7.6e-10, textures, ..Rates::assumed() };
         let target = Target { rates: Some(rates), ..lavapipe.clone() };
         let model = Model::new().embedding(32).recurrent(Recurrent::new(Cell::Lstm, 64)).output();
@@ -223,7 +248,10 @@ fn a_device_that_refuses_the_texture_trains_without_it() {
 #[test]
 fn a_texture_that_is_refused_changes_no_way_however_small_it_is() {
     let device = device();
-    let Some(target) = target(&device) else { return };
+    let Some(mut target) = target(&device) else { return };
+    // An optimizer wants more of it.
+    let rates = target.rates.as_mut().unwrap();
+    rates.textures = Some(TextureRates { streams: None, ..TextureRates::FREE });
     let model = (0..40).fold(Model::new(), |model, _| model.linear(64).tanh()).output();
     let planned = Training::new(model, Task::regression(12, 4), 1024).plan(&target).unwrap();
     let (bytes, way) = (planned.plan.texture.bytes(), planned.training.way());

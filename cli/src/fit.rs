@@ -171,7 +171,7 @@ fn table(title: &str, fit: &Fit, offers: &[Offer]) -> String {
         ];
         // Hardly any run has copies to keep.
         cells.extend(some_keep_none.then(|| if keep_copies { dash() } else { "false".into() }));
-        // And on few devices products are read from a texture.
+        // And on few devices kernels read from a texture.
         cells.extend(some_have_textures.then(|| if offer.texture { "yes".into() } else { dash() }));
         cells.push(mark.to_string());
         cells

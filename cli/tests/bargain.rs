@@ -71,7 +71,7 @@ fn fit_shows_what_memory_buys_and_writes_the_run_that_fits() {
     assert_eq!(planned["memory"]["bytes"].as_u64().unwrap(), middle);
 }
 
-/// Of a device that a probe found quicker with factors of products in a texture.
+/// Of a device that a probe found quicker with a texture.
 #[test]
 fn every_command_chooses_the_same_of_a_budget_with_a_texture_and_without() {
     let scratch = scratch();
@@ -82,7 +82,7 @@ fn every_command_chooses_the_same_of_a_budget_with_a_texture_and_without() {
     profile["rates"] = serde_json::json!({
         "unit_seconds": 7.9e-10, "tile_terms": 13.0, "workgroups": 2.0, "bytes_per_second": 1.6e9, "dispatch_seconds": 4e-5,
         "recording_seconds": 2e-6, "submission_seconds": 1e-4,
-        "textures": {"share": 0.3, "seconds": 1e-6, "bytes_per_second": 28e9},
+        "textures": {"tiles": 0.3, "streams": 0.3, "seconds": 1e-6, "bytes_per_second": 28e9},
     });
     scratch.write("textured.json", &profile.to_string());
     let run = scratch.read("run.toml").replace("[train]", "[train]\nstorage = \"f16\"");

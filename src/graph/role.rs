@@ -22,7 +22,7 @@ pub enum Role {
     Staging,
     /// Parameters of dispatches, where the device takes no immediates.
     Uniforms,
-    /// Where factors of products are copied to, which some software adapters read faster there.
+    /// Where what kernels read is copied to, which some software adapters read faster there.
     Texture,
 }
 

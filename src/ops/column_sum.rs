@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
+use super::streams::Streams;
 use super::{
     Binary, Binding, Bound, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope,
     Specimen, clamp,
@@ -10,7 +11,7 @@ use super::{
 use crate::ids::ValueId;
 use crate::shader;
 use crate::target::{DeviceKind, Target};
-use crate::tensor::TensorType;
+use crate::tensor::{DType, TensorType};
 
 /// `x (.., N)` to `y f32 (N)`, summed over all other dimensions in an order that depends on the shapes,
 /// where they lie and the kind of device alone; where it accumulates, the sum is added to a last input `y_old f32 (N)`.
@@ -39,12 +40,16 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
     let params = Params { rows, cols, stride, accumulate: accumulate.into(), y_from };
     let width = if [cols, stride, y_from].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
     let Walk { threads, times, parts } = walk(at.target, cols / width, width);
-    let constants = [("H", at.storage(Operand::Input(x))), ("V", width), ("W", threads), ("Q", times), ("G", parts)];
+    let one = Streams { read: 1, written: 0 };
+    let by_fours = parts == 1 && width == 4 && at.inputs[x].dtype == DType::F32;
+    let textured = by_fours && one.are_quicker_as_a_whole(at.target, at.inputs[x].len());
+    let storage = if textured { 4 } else { at.storage(Operand::Input(x)) };
+    let constants = [("H", storage), ("V", width), ("W", threads), ("Q", times), ("G", parts)];
     Dispatch {
         shader: shader!("column_sum").with(&constants),
         params: bytes_of(&params).to_vec(),
         groups: at.cover((cols / width).into(), threads / parts * times),
-        bindings: vec![at.read(x), y],
+        bindings: vec![Binding { texture_row: textured.then_some(0), ..at.read(x) }, y],
         tile: None,
     }
 }

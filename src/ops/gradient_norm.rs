@@ -147,6 +147,8 @@ impl Rule for GradientNorm {
 
     fn specimens() -> Vec<Specimen> {
         let shapes: [&[&[u32]]; 4] = [&[&[4]], &[&[4 * 257]], &[&[7, 4], &[12, 13], &[4]], &[&[65, 1024]]];
+        // More than one dispatch takes on a software adapter.
+        let long = Specimen::new(GradientNorm { max_norm: None, guard: None, after: false }, &[&[1025, 1024]]);
         // As long as 2, which a limit of 3 must leave as it is.
         let plain = |max_norm| GradientNorm { max_norm, guard: None, after: false };
         let within = Specimen::new(plain(Some(3.0)), &[&[4]]).filled(0, Data::Values(vec![1.0; 4]));
@@ -185,7 +187,7 @@ impl Rule for GradientNorm {
         [None, Some(0.5), Some(1e6)]
             .into_iter()
             .flat_map(|max_norm| shapes.map(|s| Specimen::new(plain(max_norm), s)))
-            .chain([within])
+            .chain([within, long])
             .chain(guarded)
             .chain(after)
             .collect()

@@ -260,6 +260,7 @@ mod sgd;
 mod slice;
 mod specimen;
 mod squares;
+mod streams;
 mod sum;
 mod transpose;
 mod view;

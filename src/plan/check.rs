@@ -149,7 +149,8 @@ fn bindings(plan: &Plan, step: &Step, found: &mut Vec<Violation>) {
     let limits = &plan.target.limits;
     let layer = || plan.graph[step.node].label.clone();
     let count = Limit::of("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage);
-    count.hold(found, step.accesses.len() as u64, layer);
+    let buffers = step.accesses.iter().filter(|access| access.texture_row.is_none());
+    count.hold(found, buffers.count() as u64, layer);
     if plan.target.wants_uniforms(step.dispatch.params.len()) {
         let limit = Limit::of_bytes("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size);
         limit.hold(found, plan.uniforms.stride, layer);

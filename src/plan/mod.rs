@@ -165,7 +165,7 @@ pub struct Plan {
     pub staging: Staging,
     /// Where parameters lie that dispatches do not carry.
     pub uniforms: Uniforms,
-    /// What factors of products are read from, where that is quicker than from buffers.
+    /// What kernels read from, where that is quicker than from buffers.
     pub texture: Texture,
     /// The greatest sum of tenants alive at once, and the first step where it occurs.
     pub tenants_bound: (u64, u32),

@@ -166,7 +166,7 @@ impl Plan {
         }
         if let Some(arena) = self.texture.arena {
             let (base, bytes) = (bases[&arena.index()], self.texture.bytes());
-            let name = format!("factors of products (texture), {}", Bytes(bytes));
+            let name = format!("what kernels read (texture), {}", Bytes(bytes));
             out.push(throughout(base..base + bytes, Role::Texture, name));
         }
         for id in self.graph.slot_ids() {

@@ -324,7 +324,9 @@ impl Replay<'_> {
                 // Elements of other sizes are not written where they are read.
                 let alike = self.graph[input].ty.dtype == self.graph[output].ty.dtype;
                 let in_place = !writes && other_range == range && (onward || alike && pairs.iter().any(pair));
-                if !apart && !in_place {
+                // What is read from the texture was copied there before anything is written.
+                let copied = !writes && other.texture_row.is_some();
+                if !apart && !in_place && !copied {
                     let (step, shader) = (self.now, self.step.dispatch.shader.name);
                     return Err(Fault::Alias { step, shader, output, input });
                 }

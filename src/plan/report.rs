@@ -72,7 +72,7 @@ impl Plan {
             role: Role::Uniforms,
             bytes: self.uniforms.bytes(),
         }));
-        let name = "factors of products (texture)".to_string();
+        let name = "what kernels read (texture)".to_string();
         all.extend(self.texture.arena.map(|_| PeakTenant { name, role: Role::Texture, bytes: self.texture.bytes() }));
         all.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         all

@@ -1,4 +1,4 @@
-//! The texture that kernels read factors of products from: how large a plan's is, and that every copy has its place.
+//! The texture that kernels read from: how large a plan's is, and that every copy has its place.
 
 use super::{Arena, Plan};
 use crate::graph::Role;
@@ -50,7 +50,7 @@ impl Access {
     }
 }
 
-/// Whether all that `step` has copied is only read, begins and ends with a texel, within its buffer and the texture, and
+/// Whether all that `step` has copied is read where it was copied, begins and ends with a texel, within its buffer and the texture, and
 /// leaves what else it has copied alone.
 pub(super) fn is_sound(plan: &Plan, step: &Step) -> bool {
     // The first copy of what is read, and the last.

@@ -3,9 +3,9 @@
 //! ```text
 //! a product     max(cost * (terms + tile_terms) * unit_seconds * max(tiles / workgroups, 1), bytes)
 //! a window      the same, and for each row turns * turn_seconds + weights / turn_weights_per_second
-//! another       bytes * max(workgroups / groups, 1)
+//! another       bytes * max(workgroups / groups, 1), and a share of that where it reads from the texture
 //! bytes         moved / bytes_per_second
-//! a dispatch    one of these + dispatch_seconds, and what it takes to copy factors to the texture
+//! a dispatch    one of these + dispatch_seconds, and what it takes to copy what it reads to the texture
 //! an update     max(first + (accumulate - 1) * next + update, what the host takes) + submission_seconds
 //! ```
 //!
@@ -33,18 +33,26 @@ impl Rates {
         let busy = match step.dispatch.tile {
             Some(tile) => bytes.max(tile.seconds(groups, self)),
             // Few workgroups have their share of the bandwidth and no more.
-            None => bytes * (self.workgroups / groups).max(1.0),
+            None => bytes * self.share_of(step) * (self.workgroups / groups).max(1.0),
         };
         self.begun_seconds(&step.dispatch) + busy
+    }
+
+    /// What a kernel that goes through numbers takes beside the same of buffers.
+    fn share_of(&self, step: &Step) -> f64 {
+        let textures = self.textures.filter(|_| step.copied().next().is_some());
+        textures.and_then(|textures| textures.streams).unwrap_or(1.0)
     }
 }
 
 impl Step {
     /// Bytes that it reads, and bytes that it writes.
     pub(crate) fn moved_bytes(&self) -> f64 {
-        // What is bound again, because something has to be, moves nothing.
-        let again =
-            |at: usize, access: &Access| self.accesses.iter().take(at).any(|earlier| earlier.is_of_what(access));
+        // What is bound again, because something has to be or as it is read in one place and written in another, moves
+        // nothing.
+        let again = |at: usize, access: &Access| {
+            self.accesses.iter().take(at).any(|earlier| earlier.is_of_what(access) || earlier.is_read_by(access))
+        };
         let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
         let all = self.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access));
         all.map(|(_, access)| moved(access)).sum()
@@ -137,7 +145,7 @@ mod tests {
 
     #[test]
     fn factors_that_are_copied_to_the_texture_are_waited_for() {
-        let textures = TextureRates { share: 0.5, seconds: 1e-3, bytes_per_second: 1e9 };
+        let textures = TextureRates { tiles: Some(0.5), streams: None, seconds: 1e-3, bytes_per_second: 1e9 };
         let rates = Rates { textures: Some(textures), ..Rates::assumed() };
         let target = Target { rates: Some(rates), ..Target::profile("lavapipe").unwrap() };
         let plan = one(Matmul::new(Layout::Nt), &[&[512, 512], &[1024, 512]]);
@@ -274,9 +282,10 @@ mod tests {
             Rates { dispatch_seconds: f64::INFINITY, ..good },
             Rates { tall_tiles: Some(0.0), ..good },
             Rates { tall_tiles: Some(f64::INFINITY), ..good },
-            Rates { textures: Some(TextureRates { share: 0.0, seconds: 0.0, bytes_per_second: 1.0 }), ..good },
-            Rates { textures: Some(TextureRates { share: 1.0, seconds: f64::NAN, bytes_per_second: 1.0 }), ..good },
-            Rates { textures: Some(TextureRates { share: 1.0, seconds: 0.0, bytes_per_second: 0.0 }), ..good },
+            Rates { textures: Some(TextureRates { tiles: Some(0.0), ..TextureRates::FREE }), ..good },
+            Rates { textures: Some(TextureRates { streams: Some(f64::NAN), ..TextureRates::FREE }), ..good },
+            Rates { textures: Some(TextureRates { seconds: f64::NAN, ..TextureRates::FREE }), ..good },
+            Rates { textures: Some(TextureRates { bytes_per_second: 0.0, ..TextureRates::FREE }), ..good },
             Rates { turns: Some(Turns { seconds: f64::NAN, weights_per_second: 1.0 }), ..good },
             Rates { turns: Some(Turns { seconds: 0.0, weights_per_second: 0.0 }), ..good },
         ] {

@@ -17,6 +17,7 @@
 //! | nt twice more | of a software adapter: what the tallest tiles take beside others, and factors in a texture |
 //! | tiny | what it takes to end a pass, copy next to nothing to the texture, and begin another |
 //! | copies | what it takes to copy the factors of nt |
+//! | update once more | of a software adapter: with what it reads in a texture |
 
 mod cache;
 mod others;
@@ -33,8 +34,9 @@ use crate::plan::{Plan, Rates};
 use crate::schedule::Step;
 use crate::target::{DeviceKind, Turns};
 
+use others::Known;
 use processors::others_seconds;
-use programs::{LARGE, PRODUCTS, STREAMS, WINDOWS, plan};
+use programs::{LARGE, PRODUCTS, STREAMS, UPDATE, WINDOWS, plan};
 
 pub use cache::{Cache, Probed};
 
@@ -63,13 +65,13 @@ const MOST_TILE_TERMS: f64 = 256.0;
 pub fn measure(device: &Device) -> Result<Rates, Error> {
     let started = Instant::now();
     let (plan, waited_for) = plan(device.target())?;
-    let (rates, of_others) = Probe::new(device, plan, waited_for)?.rates()?;
+    let (rates, known) = Probe::new(device, plan, waited_for)?.rates()?;
     // Others serve as well, if more slowly.
-    let tall_tiles = others::tall_tiles(device, of_others).unwrap_or_else(|reason| {
+    let tall_tiles = others::tall_tiles(device, known.product).unwrap_or_else(|reason| {
         tracing::warn!(%reason, "the tallest tiles cannot be probed");
         None
     });
-    let textures = others::textures(device, of_others, rates.dispatch_seconds).unwrap_or_else(|reason| {
+    let textures = others::textures(device, known).unwrap_or_else(|reason| {
         tracing::warn!(%reason, "textures cannot be probed");
         None
     });
@@ -141,8 +143,8 @@ impl Probe {
         Ok(nothing)
     }
 
-    /// What the device reaches, and the seconds of the product that is made by the tallest tiles as well.
-    fn rates(&mut self) -> Result<(Rates, f64), Error> {
+    /// What the device reaches, and the seconds of what is made in other ways as well.
+    fn rates(&mut self) -> Result<(Rates, Known), Error> {
         let nothing = self.nothing()?;
         let mut times: Vec<(&str, Each)> = Vec::new();
         let windows = WINDOWS.map(|(name, _)| name).into_iter().filter(|name| self.has(name)).collect::<Vec<_>>();
@@ -166,7 +168,8 @@ impl Probe {
         let rates = solve(plan, known, &|name| (of(name).alone - idle.least).max(0.0));
         let computes_here = plan.target.device_kind == DeviceKind::Cpu;
         let rates = if computes_here { rates.with_workgroups(rates.workgroups.min(processors())) } else { rates };
-        Ok((rates, of(LARGE.0).alone))
+        let known = Known { product: of(LARGE.0).alone, update: of(UPDATE).alone, idle: rates.dispatch_seconds };
+        Ok((rates, known))
     }
 
     /// Whether there is such a program.

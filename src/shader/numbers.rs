@@ -23,6 +23,8 @@
 //! | 5 | halves in a texture | | half a texel |
 //!
 //! What is in a texture lies there as [`texture`](crate::shader::texture) says, from its first texel on, and is only read.
+//! A kernel that `updates` such a tensor writes it to a buffer and reads what it was from the texture: the buffer is the
+//! binding that is named, the texture the next.
 //!
 //! Threads that each write one half of a word must not lose the other's. With storage 1 and one element
 //! an access, whatever is written is therefore atomic: the half's bits are cleared and then set, so that
@@ -37,6 +39,8 @@ pub(super) struct Numbers<'a> {
     pub storage: u32,
     pub width: u32,
     pub writes: bool,
+    /// What was there is read as well.
+    pub updates: bool,
     pub comment: &'a str,
 }
 
@@ -50,20 +54,24 @@ impl<'a> Numbers<'a> {
             word
         };
         let [binding, name, storage, width, access] = [word(), word(), word(), word(), word()];
-        let writes = match access {
-            "reads" => false,
-            "writes" | "updates" => true,
+        let (writes, updates) = match access {
+            "reads" => (false, false),
+            "writes" => (true, false),
+            "updates" => (true, true),
             _ => return None,
         };
         let (binding, storage, width) = (evaluate(binding)?, evaluate(storage)?, evaluate(width)?);
-        let in_texture = (4..=5).contains(&storage) && width == 4 && !writes;
+        let in_texture = (storage == 4 && writes == updates || storage == 5 && !writes) && width == 4;
         let known = (storage <= 2 && width == 4 || storage <= 3 && width == 1 || in_texture) && !name.is_empty();
-        known.then_some(Self { binding, name, storage, width, writes, comment: rest })
+        known.then_some(Self { binding, name, storage, width, writes, updates, comment: rest })
     }
 
     /// The declaration and its functions, in WGSL.
     pub(super) fn declare(&self, out: &mut String) {
         let Self { binding, name, comment, .. } = self;
+        if self.is_textured() && self.updates {
+            return self.declare_both(out);
+        }
         let (element, get, put) = self.forms();
         let number = match (self.storage, self.width) {
             (3, _) => "u32",
@@ -80,6 +88,26 @@ impl<'a> Numbers<'a> {
         if self.writes {
             line(format!("fn put_{name}(i: u32, to: {number}) {{ {} }}", put.replace('$', name)));
         }
+    }
+
+    fn is_textured(&self) -> bool {
+        matches!(self.storage, 4 | 5)
+    }
+
+    /// A buffer to write to, and behind it the texture to read from.
+    fn declare_both(&self, out: &mut String) {
+        let Self { binding, name, width, comment, .. } = *self;
+        let (_, _, put) = Self { storage: 0, ..*self }.forms();
+        let buffer =
+            format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<vec4<f32>>; // {comment}");
+        let put = format!("fn put_{name}(i: u32, to: vec4<f32>) {{ {} }}", put.replace('$', name));
+        writeln!(out, "{buffer}\n{put}").expect("a string takes whatever is written");
+        let (was, comment) = (format!("{name}_was"), "what it was");
+        let read =
+            Numbers { binding: binding + 1, name: &was, storage: 4, width, writes: false, updates: false, comment };
+        let mut text = String::new();
+        read.declare(&mut text);
+        out.push_str(&text.replace(&format!("get_{was}("), &format!("get_{name}(")));
     }
 
     /// The element of the array, and how one access reads and writes; `$` stands for the name.
@@ -132,7 +160,12 @@ mod tests {
     #[test]
     fn every_way_to_store_numbers_is_valid_to_read_and_to_write() {
         for (storage, width) in [(0, 1), (0, 4), (1, 1), (1, 4), (2, 1), (2, 4), (3, 1), (4, 4), (5, 4)] {
-            for access in if storage < 4 { &["reads", "writes", "updates"][..] } else { &["reads"] } {
+            let accesses = match storage {
+                4 => &["reads", "updates"][..],
+                5 => &["reads"],
+                _ => &["reads", "writes", "updates"],
+            };
+            for access in accesses {
                 let text = declared(storage, width, access);
                 let put = if *access == "reads" { "" } else { "put_x(4u, get_x(0u));" };
                 let enable = if storage == 2 { "enable f16;\n" } else { "" };
@@ -156,6 +189,14 @@ mod tests {
             assert!(text.contains(&format!("% {}u", crate::shader::texture::TEXELS)), "{text}");
             assert!(text.contains("texture_2d<u32>") && !text.contains("storage"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_changed_in_place_is_read_from_the_texture_beside_it() {
+        let text = declared(4, 4, "updates");
+        let parts = ["@binding(3) var<storage, read_write> x:", "@binding(4) var x_was: texture_2d<u32>;"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert!(text.contains("fn get_x(") && text.contains("fn put_x("), "{text}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The texture that kernels may read what is only read from.
 //!
 //! Mesa's software adapter reads a storage buffer number by number, for each thread of a subgroup through memory, and a
-//! texture without that: products whose factors are in a texture take a third of the time on some processors. A plan
+//! texture without that: products whose factors are in a texture take a third of the time on some processors, and so do
+//! optimizers whose parameters, gradients and state are. A plan
 //! has one texture, and what a dispatch wants there is copied to it before, each operand from the start of a row on:
 //!
 //! ```text

@@ -12,7 +12,8 @@ pub enum Windows {
     Whole,
 }
 
-/// Whether products may read their factors from a texture, into which these are copied before.
+/// Whether kernels may read factors of products, and numbers that they go through, from a texture, into which these are
+/// copied before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Textures {
     /// Wherever that is quicker, by what a probe has found of the device.

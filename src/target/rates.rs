@@ -24,8 +24,8 @@ pub struct Rates {
     /// measured they are not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tall_tiles: Option<f64>,
-    /// What it takes to have the factors of products in a texture; of a software adapter. Where it was not found to be
-    /// quicker none are.
+    /// What it takes to have what is read in a texture; of a software adapter. Where it was not found to be quicker
+    /// nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub textures: Option<TextureRates>,
     /// What it takes to go through timesteps within a dispatch; of a graphics processor.
@@ -43,12 +43,18 @@ pub struct Turns {
     pub weights_per_second: f64,
 }
 
-/// What it takes to have the factors of products in a texture.
+/// What it takes to have what kernels read in a texture.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextureRates {
-    /// What tiles take beside what their sizes let expect.
-    pub share: f64,
+    /// What tiles of products take beside what their sizes let expect. Where they were not found to be quicker so, their
+    /// factors are in buffers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<f64>,
+    /// What kernels that go through numbers side by side take beside the same of buffers. Where they were not found to be
+    /// quicker so, or this was not measured, their numbers are in buffers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<f64>,
     /// Seconds that a dispatch takes longer, because a pass ends before it and another begins.
     pub seconds: f64,
     /// Bytes that are copied in a second.
@@ -56,13 +62,17 @@ pub struct TextureRates {
 }
 
 impl TextureRates {
-    /// Seconds that a dispatch takes longer whose factors have so many bytes.
+    /// Those of a device that is told to have everything in a texture that a kernel could read there.
+    pub const FREE: Self = Self { tiles: Some(0.01), streams: Some(0.01), seconds: 0.0, bytes_per_second: 1e15 };
+
+    /// Seconds that a dispatch takes longer that reads so many bytes there.
     pub fn seconds_of(&self, bytes: u64) -> f64 {
         self.seconds + bytes as f64 / self.bytes_per_second
     }
 
     fn are_sound(&self) -> bool {
-        let positive = [self.share, self.bytes_per_second].iter().all(|x| x.is_finite() && *x > 0.0);
+        let shares = [self.tiles, self.streams].into_iter().flatten();
+        let positive = shares.chain([self.bytes_per_second]).all(|x| x.is_finite() && x > 0.0);
         positive && self.seconds.is_finite() && self.seconds >= 0.0
     }
 }

@@ -23,8 +23,8 @@ use crate::target::{Target, Textures};
 pub struct Offer {
     /// The way.
     pub way: Way,
-    /// Whether factors of products are read from a texture, which takes memory and makes the same numbers; only where a
-    /// probe found the device quicker so.
+    /// Whether kernels read factors and other numbers from a texture, which takes memory and makes the same numbers; only
+    /// where a probe found the device quicker so.
     pub texture: bool,
     /// The budget it needs at least; a little more makes staging larger.
     pub bytes: u64,

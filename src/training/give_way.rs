@@ -40,7 +40,7 @@ impl Session {
                 let bargain = planned.bargain;
                 let bare = planned.training.plan_with(&planned.plan.target, false)?;
                 tell(&format!(
-                    "The device refused {} for the texture that factors of products are read from. The run does without \
+                    "The device refused {} for the texture that products and optimizers read from. The run does without \
                      it, slower and to the same numbers.",
                     Bytes(bytes)
                 ));

@@ -215,7 +215,7 @@ impl Training {
         Self { recompute: Some(blocks), ..self }
     }
 
-    /// Plans the run for `target`, with no device: with a texture for factors of products only where a probe found that
+    /// Plans the run for `target`, with no device: with a texture for kernels to read from only where a probe found that
     /// quicker and it fits. Whether the rest fits is asked by [`Planned::refusal`].
     ///
     /// # Errors

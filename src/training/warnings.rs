@@ -44,8 +44,8 @@ impl Planned {
         let bytes = self.role(Role::Texture);
         let share = self.share(bytes, TEXTURE)?;
         let text = format!(
-            "Products read their factors from a texture of {share}, as this device was found quicker so. With less \
-             `memory` the run does without it, slower and to the same numbers."
+            "What products and optimizers read is copied to a texture of {share}, as this device was found quicker so. With \
+             less `memory` the run does without it, slower and to the same numbers."
         );
         Some(Warning { about: "texture", bytes, text })
     }

@@ -111,7 +111,7 @@ pub(super) fn picture(run: &Run, fit: &Fit) -> String {
 
 /// An offer in a few words.
 fn told(offer: &Offer) -> String {
-    let texture = if offer.texture { ", factors of products in a texture" } else { "" };
+    let texture = if offer.texture { ", with a texture to read from" } else { "" };
     format!("{}{texture}", offer.way.told())
 }
 

@@ -252,7 +252,7 @@ impl Variant {
     pub(crate) fn share(self, target: &Target) -> Option<f64> {
         match self {
             Variant::Textured { .. } if target.textures == Textures::Never => None,
-            Variant::Textured { .. } => Some(target.rates?.textures?.share),
+            Variant::Textured { .. } => target.rates?.textures?.tiles,
             _ if self.is_tall() => target.rates?.tall_tiles,
             _ => Some(1.0),
         }

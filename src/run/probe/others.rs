@@ -1,6 +1,6 @@
-//! Ways to make products that are chosen only where they were found quicker.
+//! Ways to make products and updates that are chosen only where they were found quicker.
 
-use super::programs::{LARGE, Other, TINY};
+use super::programs::{LARGE, Other, TINY, UPDATE, update_in_texture};
 use super::{Probe, WORTH_COMPILING};
 use crate::device::Device;
 use crate::error::Error;
@@ -21,9 +21,20 @@ pub(super) fn tall_tiles(device: &Device, others: f64) -> Result<Option<f64>, Er
     Ok(Some(tall / expected).filter(|_| tall > 0.0 && tall < WORTH_COMPILING * others))
 }
 
-/// What tiles of factors in a texture take beside what their sizes let expect, and what it takes to copy these, where
-/// that is quicker than `others`, the seconds of a product of factors in buffers; with `idle` seconds of a dispatch.
-pub(super) fn textures(device: &Device, others: f64, idle: f64) -> Result<Option<TextureRates>, Error> {
+/// Seconds of what is made in other ways as well.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// The large product.
+    pub product: f64,
+    /// The optimizer's update.
+    pub update: f64,
+    /// A dispatch that has next to nothing to do.
+    pub idle: f64,
+}
+
+/// What it takes to have what kernels read in a texture, where that is quicker than `known`, the seconds of the same of
+/// buffers.
+pub(super) fn textures(device: &Device, known: Known) -> Result<Option<TextureRates>, Error> {
     let Some((plan, waited_for)) = Other::Textured.plan(device.target())? else { return Ok(None) };
     let steps = plan.schedule.steps_of(LARGE.0).iter();
     let bytes: u64 = steps.filter_map(|step| step.dispatch.copied_bytes()).sum();
@@ -34,12 +45,29 @@ pub(super) fn textures(device: &Device, others: f64, idle: f64) -> Result<Option
         engine.copy(program);
         Ok(())
     })?;
-    let seconds = (tiny.least - idle).max(0.0);
+    let seconds = (tiny.least - known.idle).max(0.0);
     let copied = (bytes as f64 / copies.least).min(MOST_COPIED);
-    let rates = TextureRates { share: 1.0, seconds, bytes_per_second: copied };
+    let rates = TextureRates { tiles: None, streams: None, seconds, bytes_per_second: copied };
     let alone = large.alone - rates.seconds_of(bytes);
-    let share = alone / (others * Other::Textured.work(device.target()));
-    tracing::debug!(large = large.alone, others, seconds, copied, share, "probed textures");
-    let is_quicker = alone > 0.0 && large.alone < WORTH_COMPILING * others;
-    Ok(is_quicker.then_some(TextureRates { share, ..rates }))
+    let share = alone / (known.product * Other::Textured.work(device.target()));
+    tracing::debug!(large = large.alone, ?known, seconds, copied, share, "probed textures");
+    let is_quicker = alone > 0.0 && large.alone < WORTH_COMPILING * known.product;
+    let rates = TextureRates { tiles: is_quicker.then_some(share), ..rates };
+    let rates = TextureRates { streams: streams(device, known, rates)?, ..rates };
+    Ok(Some(rates).filter(|rates| rates.tiles.is_some() || rates.streams.is_some()))
+}
+
+/// What the update takes with what it reads in a texture, beside the same of buffers, if it is quicker; where copies
+/// take what `rates` tell.
+fn streams(device: &Device, known: Known, rates: TextureRates) -> Result<Option<f64>, Error> {
+    let (plan, waited_for) = update_in_texture(device.target())?;
+    let steps = plan.schedule.steps_of(UPDATE).iter();
+    let copied: Vec<u64> = steps.filter_map(|step| step.dispatch.copied_bytes()).collect();
+    let mut probe = Probe::new(device, plan, waited_for)?;
+    let nothing = probe.nothing()?;
+    let all = probe.each(UPDATE, nothing)?.alone * copied.len() as f64;
+    let begun: f64 = copied.iter().map(|&bytes| rates.seconds_of(bytes) + known.idle).sum();
+    let share = (all - begun) / (known.update - known.idle);
+    tracing::debug!(all, begun, share, "probed numbers in a texture");
+    Ok(Some(share).filter(|share| *share > 0.0 && all < WORTH_COMPILING * known.update))
 }

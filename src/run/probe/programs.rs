@@ -16,7 +16,9 @@ pub(super) const LARGE: (&str, Layout) = PRODUCTS[1];
 /// A product that is next to nothing, and its extents.
 pub(super) const TINY: (&str, [u32; 3]) = ("tiny", [8, 8, 4]);
 /// What moves bytes.
-pub(super) const STREAMS: [&str; 3] = ["columns", "sum", "update"];
+pub(super) const STREAMS: [&str; 3] = ["columns", "sum", UPDATE];
+/// The one of them that is made with what it reads in a texture as well.
+pub(super) const UPDATE: &str = "update";
 /// What goes through timesteps in one dispatch, forward and back, and its units.
 pub(super) const WINDOWS: [(&str, u32); 2] = [("few units", 32), ("more units", 128)];
 /// Timesteps of these, and rows.
@@ -115,13 +117,25 @@ impl Other {
 
     /// A device that seems to be so fast so that it is chosen.
     fn preferred(self, target: &Target) -> Target {
-        let free = TextureRates { share: 0.01, seconds: 0.0, bytes_per_second: 1e15 };
         let rates = match self {
             Other::Tall => Rates { tall_tiles: Some(0.01), ..Rates::assumed() },
-            Other::Textured => Rates { textures: Some(free), ..Rates::assumed() },
+            Other::Textured => Rates { textures: Some(TextureRates::FREE), ..Rates::assumed() },
         };
         Target { rates: Some(rates), ..target.clone() }
     }
+}
+
+/// The plan of the optimizer's update with what it reads in a texture, and the slot to wait for.
+pub(super) fn update_in_texture(target: &Target) -> Result<(Plan, SlotId), Error> {
+    let mut graph = Graph::default();
+    let waited_for = graph.slot("probe", Role::Result, 4, 1);
+    let len = Sizes::of(target).len;
+    let [kept @ .., gradient] = [(); 4].map(|()| graph.slot("probe", Role::Parameter, 4 * u64::from(len), 1));
+    update(&mut graph, len, kept, gradient).map_err(|e| Error::Input(format!("a probe of the device: {e}")))?;
+    graph.protect();
+    let plan = Plan::new(graph, &Other::Textured.preferred(target), Staging::for_traffic(0, 0, 0, 4096));
+    plan.replay()?;
+    Ok((plan, waited_for))
 }
 
 /// One of which nothing is known.
@@ -165,7 +179,14 @@ fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
     let summed = graph.apply_one(Binary::Add, &[a, b])?;
     graph.store(summed, gradient, 0);
 
-    graph.begin("update");
+    update(graph, len, kept, gradient)?;
+    Ok(waited_for)
+}
+
+/// Writes the program that updates so many parameters.
+fn update(graph: &mut Graph, len: u32, kept: [SlotId; 3], gradient: SlotId) -> Result<(), ShapeError> {
+    graph.begin(UPDATE);
+    let list = TensorType::f32(&[len]);
     let [w, m, v] = kept.map(|slot| graph.content(slot, 0, list.clone(), "probe"));
     let g = graph.content(gradient, 0, list, "probe");
     let [scalars, norm] = [8, 2].map(|len| graph.held("probe", Role::Input, TensorType::f32(&[len]), 1));
@@ -174,7 +195,7 @@ fn write(graph: &mut Graph, sizes: Sizes) -> Result<SlotId, ShapeError> {
     for (value, slot) in updated.into_iter().zip(kept) {
         graph.store(value, slot, 0);
     }
-    Ok(waited_for)
+    Ok(())
 }
 
 /// Writes a program that goes through a window of an LSTM of so many units, forward and back.

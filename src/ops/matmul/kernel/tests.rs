@@ -70,13 +70,14 @@ fn factors_are_read_from_a_texture_only_where_that_pays_for_copying_them() {
         let target = Target { rates, textures, ..on("lavapipe") };
         choose(&product(Layout::Nt, extents), &target, true, false)
     };
-    let found = TextureRates { share: 0.5, seconds: 5e-5, bytes_per_second: 28e9 };
+    let found = TextureRates { tiles: Some(0.5), streams: None, seconds: 5e-5, bytes_per_second: 28e9 };
     let is = |rates, extents| chosen(Textures::Quicker, rates, extents).is_textured();
     assert!(is(found, [512, 512, 512]));
     assert!(!is(found, [16, 64, 64]), "a pass that ends takes longer than all of it");
     assert!(is(TextureRates { seconds: 0.0, ..found }, [16, 64, 64]));
     assert!(!is(TextureRates { bytes_per_second: 1e6, ..found }, [512, 512, 512]), "slow to copy");
-    assert!(!is(TextureRates { share: 4.0, ..found }, [512, 512, 512]), "slow to read");
+    assert!(!is(TextureRates { tiles: None, ..found }, [512, 512, 512]), "not quicker");
+    assert!(!is(TextureRates { tiles: Some(4.0), ..found }, [512, 512, 512]), "slow to read");
     assert!(!is(found, [512, 512, 511]), "no rows of fours");
     assert!(!chosen(Textures::Never, found, [512, 512, 512]).is_textured());
     assert!(!self::chosen("lavapipe", [512, 512, 512]).is_textured(), "nothing was measured");
