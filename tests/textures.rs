@@ -208,6 +208,30 @@ fn more_memory_gives_no_slower_plan_whether_with_a_texture_or_without() {
     }
 }
 
+/// Sizes just past a piece of parameters too, of which the last is then next to nothing.
+#[test]
+fn no_plan_takes_longer_with_a_texture_than_without() {
+    let lavapipe = Target::profile("lavapipe").unwrap();
+    let mut seen = 0;
+    for (workgroups, share, seconds) in [2.0, 16.0, 64.0].iter().flat_map(|workgroups| {
+        [(0.3, 2e-5), (0.8, 0.0), (0.9, 2e-4)].map(|(share, seconds)| (*workgroups, share, seconds))
+    }) {
+        let streams = TextureRates { tiles: None, streams: Some(share), seconds, bytes_per_second: 25e9 };
+        let rates =
+            Rates { textures: Some(streams), bytes_per_second: 8e8 * workgroups, workgroups, ..Rates::assumed() };
+        let target = Target { rates: Some(rates), ..lavapipe.clone() };
+        for hidden in [16, 128, 256, 361, 363, 364, 370, 512, 1024] {
+            let training = Training::new(Model::new().linear(hidden).tanh().output(), Task::regression(360, 3), 4);
+            let plan = |textures| training.plan(&Target { textures, ..target.clone() }).unwrap();
+            let (with, without) = (plan(Textures::Quicker), plan(Textures::Never));
+            let (longer, least) = (with.seconds(&rates), without.seconds(&rates));
+            assert!(longer <= least * 1.000_001, "{workgroups}, {share}, {hidden}: {longer} s, {least} s without");
+            seen += usize::from(textured(&with.plan) > 0);
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
 #[test]
 fn what_memory_buys_in_time_is_told_with_a_texture_and_without() {
     let Some(target) = target(&device()) else { return };

@@ -14,6 +14,9 @@ pub(super) const PIECE: u64 = 8 * ROW_BYTES / 4;
 /// rows.
 pub(super) const WHOLE: u64 = 64 * ROW_BYTES / 4;
 
+/// Numbers that a workgroup goes through.
+const GROUP: u64 = 1024;
+
 /// Operands of one length that a kernel goes through, in full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Streams {
@@ -39,12 +42,16 @@ impl Streams {
         let Some((rates, textures, share)) = known.filter(|_| u64::from(TEXELS).max(wanted) <= most) else {
             return false;
         };
-        let bytes = |operands: u64| len.saturating_mul(4 * operands);
-        let in_buffers = bytes(self.read + self.written) as f64 / rates.bytes_per_second;
-        let pieces = len.div_ceil(piece) as f64;
-        let begun = pieces * (rates.dispatch_seconds + textures.seconds) - rates.dispatch_seconds;
-        let copied = bytes(self.read) as f64 / textures.bytes_per_second;
-        begun + copied + in_buffers * share < in_buffers
+        // As a plan's time is told of such dispatches.
+        let bytes = |operands: u64, len: u64| len.saturating_mul(4 * operands) as f64;
+        let busy = |len: u64| {
+            let groups = len.div_ceil(GROUP).max(1) as f64;
+            bytes(self.read + self.written, len) / rates.bytes_per_second * (rates.workgroups / groups).max(1.0)
+        };
+        let all: f64 = pieces(0..len, piece).map(|part| busy(part.end - part.start)).sum();
+        let begun = len.div_ceil(piece) as f64 * (rates.dispatch_seconds + textures.seconds) - rates.dispatch_seconds;
+        let copied = bytes(self.read, len) / textures.bytes_per_second;
+        begun + copied + all * share < busy(len)
     }
 }
 
