@@ -77,6 +77,7 @@ impl Rule for Adam {
     }
 
     fn specimens() -> Vec<Specimen> {
+        const LONG: u32 = 2 * (128 * 1024 + 4 * 67);
         let of = |decoupled: bool, update: Update, p: u32| {
             let (beta1, op) = (0.9f64, Adam { beta2: 0.999, eps: 1e-8, decoupled, update });
             let third_step = [0.05, 1.0 / (1.0 - beta1.powi(3)), 1.0 / (1.0 - 0.999f64.powi(3)), beta1];
@@ -89,7 +90,12 @@ impl Rule for Adam {
         let all = sizes.into_iter().map(|p| of(true, Update::with_decay(0.1), p));
         let p = 4 * 67;
         let kinds = [true, false].into_iter().flat_map(|d| Update::samples(p).map(|update| of(d, update, p)));
-        all.chain(kinds).chain([Update::skipped(of(true, Update::with_decay(0.1), p))]).collect()
+        // More than a dispatch has in a texture, in ranges of which the second begins where few devices let a binding begin.
+        let [_, long] = Update::samples(LONG);
+        all.chain(kinds)
+            .chain([of(true, long, LONG)])
+            .chain([Update::skipped(of(true, Update::with_decay(0.1), p))])
+            .collect()
     }
 }
 

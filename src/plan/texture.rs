@@ -50,8 +50,8 @@ impl Access {
     }
 }
 
-/// Whether all that `step` has copied is read where it was copied, begins and ends with a texel, within its buffer and the texture, and
-/// leaves what else it has copied alone.
+/// Whether all that `step` has copied is read where it was copied, begins and ends with a texel, within its buffer and the
+/// texture, and leaves what else it has copied alone.
 pub(super) fn is_sound(plan: &Plan, step: &Step) -> bool {
     // The first copy of what is read, and the last.
     let is_whole = |access: &Access, copy: u32| {

@@ -53,7 +53,13 @@ pub(super) fn textures(device: &Device, known: Known) -> Result<Option<TextureRa
     tracing::debug!(large = large.alone, ?known, seconds, copied, share, "probed textures");
     let is_quicker = alone > 0.0 && large.alone < WORTH_COMPILING * known.product;
     let rates = TextureRates { tiles: is_quicker.then_some(share), ..rates };
-    let rates = TextureRates { streams: streams(device, known, rates)?, ..rates };
+    // Not both at once in the memory of the device.
+    drop(probe);
+    let streams = streams(device, known, rates).unwrap_or_else(|reason| {
+        tracing::warn!(%reason, "numbers in a texture cannot be probed");
+        None
+    });
+    let rates = TextureRates { streams, ..rates };
     Ok(Some(rates).filter(|rates| rates.tiles.is_some() || rates.streams.is_some()))
 }
 
@@ -69,5 +75,6 @@ fn streams(device: &Device, known: Known, rates: TextureRates) -> Result<Option<
     let begun: f64 = copied.iter().map(|&bytes| rates.seconds_of(bytes) + known.idle).sum();
     let share = (all - begun) / (known.update - known.idle);
     tracing::debug!(all, begun, share, "probed numbers in a texture");
-    Ok(Some(share).filter(|share| *share > 0.0 && all < WORTH_COMPILING * known.update))
+    let is_known = known.update > known.idle && share.is_finite() && share > 0.0;
+    Ok(Some(share).filter(|_| is_known && all < WORTH_COMPILING * known.update))
 }
