@@ -2,13 +2,11 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::streams::Streams;
-use super::{
-    Binding, Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp,
-};
+use super::streams::{Source, Streams};
+use super::{Data, Dispatch, Emit, InPlace, Lowering, Operand, Rule, ShapeError, Site, Slope, Specimen, clamp};
 use crate::ids::ValueId;
 use crate::shader;
-use crate::shader::{Shader, texture};
+use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
 /// A function of one number whose slope can be told from its result.
@@ -74,7 +72,7 @@ struct Params {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct GradientParams {
     len: u32,
-    /// Elements from one operand to the next in the texture.
+    /// Elements from one operand to the next in the texture; 0 in buffers.
     stream: u32,
 }
 
@@ -155,13 +153,11 @@ impl Rule for ActivationGradient {
         let all = Streams { read: 2, written: 1 };
         let by_fours = ty.dtype == DType::F32 && Lowering::width(ty.len()) == 4;
         let textured = by_fours && all.are_quicker_as_a_whole(at.target, ty.len());
-        let rows = texture::rows(ty.bytes());
-        let read = |i: usize| Binding { texture_row: textured.then(|| clamp(i as u64 * rows)), ..at.read(i) };
-        let stream = if textured { clamp(rows * texture::ROW_BYTES / 4) } else { 0 };
-        let params = bytes_of(&GradientParams { len: clamp(ty.len()), stream }).to_vec();
-        let storage = if textured { 4 } else { at.storage(Operand::Output(0)) };
+        let source = Source::new(textured, ty.bytes());
+        let params = bytes_of(&GradientParams { len: clamp(ty.len()), stream: source.stride() }).to_vec();
+        let storage = source.storage(at.storage(Operand::Output(0)));
         let shader = of(shader!("activation_gradient"), self.function).with(&[("HX", storage)]);
-        vec![at.flat(shader, params, vec![read(0), read(1), at.write(0)])]
+        vec![at.flat(shader, params, vec![source.operand(0, at.read(0)), source.operand(1, at.read(1)), at.write(0)])]
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

@@ -41,7 +41,7 @@ impl Rule for Adagrad {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        self.update.lower(at, &shader!("adagrad"), bytes_of(&self.eps), &[Some(4)])
+        self.update.lower(at, &shader!("adagrad"), bytes_of(&self.eps), 1)
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

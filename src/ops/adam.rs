@@ -56,7 +56,7 @@ impl Rule for Adam {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let settings = Settings { beta2: self.beta2, eps: self.eps, decoupled: self.decoupled.into() };
-        self.update.lower(at, &shader!("adam"), bytes_of(&settings), &[Some(4), Some(5)])
+        self.update.lower(at, &shader!("adam"), bytes_of(&settings), 2)
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

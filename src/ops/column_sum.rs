@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::streams::Streams;
+use super::streams::{Source, Streams};
 use super::{
     Binary, Binding, Bound, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope,
     Specimen, clamp,
@@ -43,13 +43,14 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
     let one = Streams { read: 1, written: 0 };
     let by_fours = parts == 1 && width == 4 && at.inputs[x].dtype == DType::F32;
     let textured = by_fours && one.are_quicker_as_a_whole(at.target, at.inputs[x].len());
-    let storage = if textured { 4 } else { at.storage(Operand::Input(x)) };
+    let source = Source::new(textured, at.inputs[x].bytes());
+    let storage = source.storage(at.storage(Operand::Input(x)));
     let constants = [("H", storage), ("V", width), ("W", threads), ("Q", times), ("G", parts)];
     Dispatch {
         shader: shader!("column_sum").with(&constants),
         params: bytes_of(&params).to_vec(),
         groups: at.cover((cols / width).into(), threads / parts * times),
-        bindings: vec![Binding { texture_row: textured.then_some(0), ..at.read(x) }, y],
+        bindings: vec![source.operand(0, at.read(x)), y],
         tile: None,
     }
 }

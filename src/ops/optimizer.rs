@@ -5,9 +5,9 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::bytes_of_f32;
-use super::streams::{PIECE, Streams, pieces};
+use super::streams::{PIECE, Source, Streams, pieces};
 use super::{Binding, Data, Dispatch, InPlace, Lowering, Operand, ShapeError, Specimen, clamp};
-use crate::shader::{Shader, texture};
+use crate::shader::Shader;
 use crate::tensor::{DType, TensorType};
 
 /// Elements of a slot that are updated alike.
@@ -65,7 +65,7 @@ struct Params {
     rate_factor: f32,
     weight_decay: f32,
     clip_value: f32,
-    /// Elements from one operand to the next in the texture.
+    /// Elements from one operand to the next in the texture; 0 in buffers.
     stream: u32,
 }
 
@@ -111,17 +111,10 @@ impl Update {
     }
 
     /// A dispatch for each range and each binding's worth of it, or as much of it as goes to the texture at once. `settings`
-    /// follow the shared part of the shader's `Params`; `state` tells for each further operand which input it is, and
-    /// `None` stands for one that the shader's flags leave alone.
-    pub(super) fn lower(
-        &self,
-        at: &Lowering,
-        shader: &Shader,
-        settings: &[u8],
-        state: &[Option<usize>],
-    ) -> Vec<Dispatch> {
+    /// follow the shared part of the shader's `Params`; so many tensors of `state` are its further operands.
+    pub(super) fn lower(&self, at: &Lowering, shader: &Shader, settings: &[u8], state: usize) -> Vec<Dispatch> {
         let len = at.inputs[0].len();
-        let kept = state.iter().flatten().count() as u64;
+        let kept = state as u64;
         let streams = Streams { read: 2 + kept, written: 1 + kept };
         let mut all = Vec::new();
         for range in self.ranges(len) {
@@ -149,35 +142,20 @@ impl Update {
         at: &Lowering,
         shader: &Shader,
         settings: &[u8],
-        state: &[Option<usize>],
+        state: usize,
         part: &ParameterRange,
         textured: bool,
     ) -> Dispatch {
         let bytes = bytes_of_f32(&part.elements);
         let aligned = |binding: Binding| binding.aligned(at.target.align(), 16);
         let (w, skip) = aligned(Binding::update(Operand::Input(0), Operand::Output(0), bytes.clone()));
-        let rows = texture::rows(w.bound_bytes());
-        let read = |input, stream: usize| {
-            let (binding, _) = aligned(Binding::read(Operand::Input(input), bytes.clone()));
-            Binding { texture_row: textured.then(|| clamp(stream as u64 * rows)), ..binding }
-        };
-        // What is changed in place is bound once more where it is read from the texture.
-        let was = |input, stream| textured.then(|| read(input, stream));
-        let mut bindings: Vec<Binding> = [w].into_iter().chain(was(0, 0)).chain([read(1, 1)]).collect();
-        bindings.extend([at.read(2), at.read(3)]);
-        for (stream, input) in (2..).zip(state) {
-            match *input {
-                Some(input) => {
-                    let update = Binding::update(Operand::Input(input), Operand::Output(input - 3), bytes.clone());
-                    bindings.extend([aligned(update).0].into_iter().chain(was(input, stream)));
-                }
-                // Something has to be bound, even though it is not read.
-                None => {
-                    let row = textured.then(|| clamp(stream as u64 * rows));
-                    let was = row.map(|row| Binding { texture_row: Some(row), ..at.read(2) });
-                    bindings.extend([at.read(2)].into_iter().chain(was));
-                }
-            }
+        let source = Source::new(textured, w.bound_bytes());
+        let (g, _) = aligned(Binding::read(Operand::Input(1), bytes.clone()));
+        let mut bindings: Vec<Binding> = source.changed(0, w).collect();
+        bindings.extend([source.operand(1, g), at.read(2), at.read(3)]);
+        for (index, i) in (2..).zip(0..state) {
+            let (kept, _) = aligned(Binding::update(Operand::Input(4 + i), Operand::Output(1 + i), bytes.clone()));
+            bindings.extend(source.changed(index, kept));
         }
         let vectors = (part.elements.end - part.elements.start) / 4;
         let params = Params {
@@ -186,10 +164,10 @@ impl Update {
             rate_factor: part.rate_factor,
             weight_decay: part.weight_decay,
             clip_value: self.clip_value.unwrap_or_default(),
-            stream: if textured { clamp(rows * texture::ROW_BYTES / 4) } else { 0 },
+            stream: source.stride(),
         };
         Dispatch {
-            shader: shader.clone().with(&[("T", if textured { 4 } else { 0 })]),
+            shader: shader.clone().with(&[("T", source.storage(0))]),
             params: [bytes_of(&params), settings].concat(),
             groups: at.cover(vectors, 256),
             bindings,

@@ -39,8 +39,6 @@ pub struct RmsProp {
 struct Settings {
     alpha: f32,
     eps: f32,
-    centered: u32,
-    momentum: u32,
 }
 
 impl RmsProp {
@@ -64,11 +62,9 @@ impl Rule for RmsProp {
     }
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
-        let (centered, momentum) = (self.centered, self.momentum);
-        let settings =
-            Settings { alpha: self.alpha, eps: self.eps, centered: centered.into(), momentum: momentum.into() };
-        let state = [Some(4), centered.then_some(5), momentum.then_some(5 + usize::from(centered))];
-        self.update.lower(at, &shader!("rmsprop"), bytes_of(&settings), &state)
+        let settings = Settings { alpha: self.alpha, eps: self.eps };
+        let shader = shader!("rmsprop").with(&[("C", self.centered.into()), ("M", self.momentum.into())]);
+        self.update.lower(at, &shader, bytes_of(&settings), self.state().len())
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

@@ -59,10 +59,10 @@ impl Rule for Sgd {
 
     fn lower(&self, at: &Lowering) -> Vec<Dispatch> {
         let Some(Momentum { dampening, nesterov }) = self.momentum else {
-            return self.update.lower(at, &shader!("sgd"), &[], &[]);
+            return self.update.lower(at, &shader!("sgd"), &[], 0);
         };
         let settings = Settings { dampening, nesterov: nesterov.into() };
-        self.update.lower(at, &shader!("sgd_momentum"), bytes_of(&settings), &[Some(4)])
+        self.update.lower(at, &shader!("sgd_momentum"), bytes_of(&settings), 1)
     }
 
     fn reference(&self, inputs: &[&[f64]], _: &Lowering) -> Vec<Vec<f64>> {

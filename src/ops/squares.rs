@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::streams::{Streams, WHOLE, pieces};
+use super::streams::{Source, Streams, WHOLE, pieces};
 use super::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::target::DeviceKind;
@@ -33,7 +33,8 @@ pub(super) fn dispatches(at: &Lowering, i: usize) -> Vec<Dispatch> {
             let len = chunk.end - chunk.start;
             let one = Streams { read: 1, written: 0 };
             let textured = ty.dtype == DType::F32 && width == 4 && one.are_quicker_as_a_whole(at.target, len);
-            let storage = if textured { 4 } else { at.storage(input) };
+            let source = Source::new(textured, 4 * len);
+            let storage = source.storage(at.storage(input));
             let accumulate = chunk.start > 0;
             let params = Params { len: clamp(len), accumulate: accumulate.into() };
             let sums = Operand::Output(1);
@@ -42,12 +43,11 @@ pub(super) fn dispatches(at: &Lowering, i: usize) -> Vec<Dispatch> {
             // The last half of an odd number of them has a word to itself.
             let end = if chunk.end == ty.len() { ty.bytes() } else { chunk.end * ty.dtype.bytes() };
             let read = Binding::read(input, chunk.start * ty.dtype.bytes()..end);
-            let read = Binding { texture_row: textured.then_some(0), ..read };
             Dispatch {
                 shader: shader!("sum_of_squares").with(&[("H", storage), ("V", width)]),
                 params: bytes_of(&params).to_vec(),
                 groups: [PARTIALS, 1, 1],
-                bindings: vec![read, partials],
+                bindings: vec![source.operand(0, read), partials],
                 tile: None,
             }
         })

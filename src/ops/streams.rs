@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::matmul::kernel::in_texture;
+use super::{Binding, clamp};
 use crate::shader::texture::{ROW_BYTES, TEXELS, rows};
 use crate::target::{Target, Textures};
 
@@ -52,6 +54,41 @@ impl Streams {
         let begun = len.div_ceil(piece) as f64 * (rates.dispatch_seconds + textures.seconds) - rates.dispatch_seconds;
         let copied = bytes(self.read, len) / textures.bytes_per_second;
         begun + copied + all * share < busy(len)
+    }
+}
+
+/// Where a dispatch reads operands of one length from: the texture, in which they lie one below the other, or buffers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    /// Rows of each in the texture.
+    rows: Option<u64>,
+}
+
+impl Source {
+    /// The texture or not, of operands of which so many bytes are bound.
+    pub(super) fn new(textured: bool, bound_bytes: u64) -> Self {
+        Self { rows: textured.then(|| rows(bound_bytes)) }
+    }
+
+    /// The operand at `index` among them.
+    pub(super) fn operand(self, index: u64, binding: Binding) -> Binding {
+        Binding { texture_row: self.rows.map(|rows| clamp(index * rows)), ..binding }
+    }
+
+    /// What is changed in place is written where it is, and bound once more where it is read from the texture.
+    pub(super) fn changed(self, index: u64, update: Binding) -> impl Iterator<Item = Binding> {
+        let was = self.rows.map(|_| self.operand(index, Binding { writes: None, ..update.clone() }));
+        [update].into_iter().chain(was)
+    }
+
+    /// Elements of four bytes from one of them to the next, as a kernel is told; 0 in buffers.
+    pub(super) fn stride(self) -> u32 {
+        self.rows.map_or(0, |rows| clamp(rows * ROW_BYTES / 4))
+    }
+
+    /// How a kernel is told that they are stored, which in buffers would be so.
+    pub(super) fn storage(self, in_buffers: u32) -> u32 {
+        if self.rows.is_some() { in_texture(in_buffers) } else { in_buffers }
     }
 }
 

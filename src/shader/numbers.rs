@@ -39,8 +39,6 @@ pub(super) struct Numbers<'a> {
     pub storage: u32,
     pub width: u32,
     pub writes: bool,
-    /// What was there is read as well.
-    pub updates: bool,
     pub comment: &'a str,
 }
 
@@ -63,15 +61,12 @@ impl<'a> Numbers<'a> {
         let (binding, storage, width) = (evaluate(binding)?, evaluate(storage)?, evaluate(width)?);
         let in_texture = (storage == 4 && writes == updates || storage == 5 && !writes) && width == 4;
         let known = (storage <= 2 && width == 4 || storage <= 3 && width == 1 || in_texture) && !name.is_empty();
-        known.then_some(Self { binding, name, storage, width, writes, updates, comment: rest })
+        known.then_some(Self { binding, name, storage, width, writes, comment: rest })
     }
 
     /// The declaration and its functions, in WGSL.
     pub(super) fn declare(&self, out: &mut String) {
         let Self { binding, name, comment, .. } = self;
-        if self.is_textured() && self.updates {
-            return self.declare_both(out);
-        }
         let (element, get, put) = self.forms();
         let number = match (self.storage, self.width) {
             (3, _) => "u32",
@@ -80,34 +75,24 @@ impl<'a> Numbers<'a> {
         };
         let mut line = |text: String| writeln!(out, "{text}").expect("a string takes whatever is written");
         let comment = if comment.is_empty() { String::new() } else { format!(" // {comment}") };
-        line(match self.storage {
-            4 | 5 => format!("@group(0) @binding({binding}) var {name}: {element};{comment}"),
-            _ => format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;{comment}"),
-        });
-        line(format!("fn get_{name}(i: u32) -> {number} {{ {} }}", get.replace('$', name)));
+        let is_textured = matches!(self.storage, 4 | 5);
+        // Behind what is written to a buffer stands the texture that it is read from.
+        let (from, at) = if is_textured && self.writes {
+            (format!("{name}_was"), binding + 1)
+        } else {
+            (name.to_string(), *binding)
+        };
+        if is_textured {
+            line(format!("@group(0) @binding({at}) var {from}: {element};{comment}"));
+        }
+        if !is_textured || self.writes {
+            let element = if is_textured { number } else { element };
+            line(format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;{comment}"));
+        }
+        line(format!("fn get_{name}(i: u32) -> {number} {{ {} }}", get.replace('$', &from)));
         if self.writes {
             line(format!("fn put_{name}(i: u32, to: {number}) {{ {} }}", put.replace('$', name)));
         }
-    }
-
-    fn is_textured(&self) -> bool {
-        matches!(self.storage, 4 | 5)
-    }
-
-    /// A buffer to write to, and behind it the texture to read from.
-    fn declare_both(&self, out: &mut String) {
-        let Self { binding, name, width, comment, .. } = *self;
-        let (_, _, put) = Self { storage: 0, ..*self }.forms();
-        let buffer =
-            format!("@group(0) @binding({binding}) var<storage, read_write> {name}: array<vec4<f32>>; // {comment}");
-        let put = format!("fn put_{name}(i: u32, to: vec4<f32>) {{ {} }}", put.replace('$', name));
-        writeln!(out, "{buffer}\n{put}").expect("a string takes whatever is written");
-        let (was, comment) = (format!("{name}_was"), "what it was");
-        let read =
-            Numbers { binding: binding + 1, name: &was, storage: 4, width, writes: false, updates: false, comment };
-        let mut text = String::new();
-        read.declare(&mut text);
-        out.push_str(&text.replace(&format!("get_{was}("), &format!("get_{name}(")));
     }
 
     /// The element of the array, and how one access reads and writes; `$` stands for the name.
@@ -120,7 +105,7 @@ impl<'a> Numbers<'a> {
             (4, _) => (
                 "texture_2d<u32>",
                 "let t = i / 4u; return bitcast<vec4<f32>>(textureLoad($, vec2<u32>(t % 4096u, t / 4096u), 0));",
-                "",
+                "$[i / 4u] = to;",
             ),
             (5, _) => (
                 "texture_2d<u32>",
