@@ -51,7 +51,7 @@ fn outputs(engine: &mut dyn Engine, one: &OneOp, inputs: &[Vec<f64>]) -> Vec<Vec
 /// Runs every specimen that `which` takes, planned for `target`, and holds it against the host; with all
 /// that its kernels can have in halves so, if `halves`.
 fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> bool) {
-    let mut worst: Vec<(f64, String)> = Vec::new();
+    let (mut worst, mut textured): (Vec<(f64, String)>, usize) = (Vec::new(), 0);
     for specimen in Op::specimens().into_iter().filter(|s| which(&s.op)) {
         let mut one = one_op(&specimen);
         one.keep_outputs();
@@ -62,6 +62,7 @@ fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> 
             }
         }
         let plan = Plan::new(one.graph.clone(), target, Staging::for_traffic(1 << 16, 1 << 16, 0, u64::MAX));
+        textured += usize::from(plan.texture.arena.is_some());
         assert_eq!(plan.violations(None), [], "{specimen:?}");
         plan.replay().unwrap_or_else(|fault| panic!("{specimen:?}: {fault}"));
         let inputs = inputs_of(&specimen);
@@ -76,6 +77,7 @@ fn check(device: &Device, target: &Target, halves: bool, which: impl Fn(&Op) -> 
     for (off, what) in worst.iter().take(3) {
         println!("{off:.1e}  {what}");
     }
+    assert_eq!(textured > 20, target.rates.is_some(), "{textured} read from a texture");
     let tolerance = if halves { TOLERANCE_IN_HALVES } else { TOLERANCE };
     assert!(worst[0].0 < tolerance, "off by {:.1e}: {}", worst[0].0, worst[0].1);
 }

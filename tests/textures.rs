@@ -322,6 +322,20 @@ fn a_copy_that_is_not_where_it_is_read_is_found_before_anything_runs() {
 }
 
 #[test]
+fn what_is_written_may_be_read_beside_only_where_it_was_copied_before() {
+    let Some(target) = target(&device()) else { return };
+    let mut plan = mlp().plan(&target).unwrap().plan;
+    plan.replay().unwrap();
+    let of = |plan: &Plan| plan.schedule.steps.iter().position(|step| step.dispatch.shader.name == "sgd_momentum");
+    let at = of(&plan).unwrap();
+    let [w, was, ..] = &mut plan.schedule.steps[at].accesses[..] else { panic!("no parameter and what it was") };
+    assert_eq!((w.reads, &w.bytes, was.writes), (was.reads, &was.bytes, None));
+    was.texture_row = None;
+    let fault = plan.replay();
+    assert!(matches!(fault, Err(Fault::Alias { step, .. }) if step == at), "{fault:?}");
+}
+
+#[test]
 fn factors_that_are_larger_than_a_texture_are_read_from_buffers() {
     let most = |texels, training: &Training| {
         let mut target = quickest_with_textures(&Target::profile("lavapipe").unwrap());
