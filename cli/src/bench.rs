@@ -62,8 +62,8 @@ fn steps(report: &BenchReport) -> String {
         ("speed", format!("{} predictions a second", rounded(report.tokens_per_second))),
     ];
     if let Some(peaks) = report.peaks {
-        let (product, sum) = (peaks.gflops, peaks.gigabytes);
-        let rate = format!("{product:.1} GFLOP/s by a product of {}, {sum:.1} GB/s by a sum", peaks.product);
+        let (product, stream) = (peaks.gflops, peaks.gigabytes);
+        let rate = format!("{product:.1} GFLOP/s by a product of {}, {stream:.1} GB/s number by number", peaks.product);
         rows.push(("reached here", rate));
     }
     draw(&["", ""], rows.into_iter().map(|(what, is)| vec![what.to_string(), is]))

@@ -11,7 +11,7 @@ use crate::device::{Device, DeviceEngine};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::graph::{Graph, Role};
-use crate::ops::{Binary, Layout, Matmul, Op, ShapeError};
+use crate::ops::{ActivationGradient, Binary, Function, Layout, Matmul, Op, ShapeError};
 use crate::plan::{Plan, Staging};
 use crate::target::DeviceKind;
 use crate::tensor::TensorType;
@@ -30,6 +30,8 @@ const PRODUCT: u32 = 512;
 const LARGE_PRODUCT: u32 = 2048;
 /// Elements of the sum that is probed, of which two are read and one written each.
 const SUM: u32 = 1 << 21;
+/// Elements of the slopes that are probed, of which as many are read: no more than go to a texture at once.
+const SLOPES: u32 = 1 << 19;
 /// Runs of each probe, of which the fastest counts.
 const PROBES: usize = 5;
 
@@ -79,7 +81,8 @@ pub struct Peaks {
     pub product: u32,
     /// Of that product, in 10^9 a second.
     pub gflops: f64,
-    /// Of a sum of two tensors of 8 MiB, in 10^9 bytes a second.
+    /// Of a kernel that goes through numbers side by side, in 10^9 bytes a second: a sum of two tensors of 8 MiB, or where
+    /// that is quicker slopes of two of 2 MiB, which are read from the plan's texture.
     pub gigabytes: f64,
 }
 
@@ -228,10 +231,13 @@ fn peaks(device: &Device) -> Result<Option<Peaks>, Error> {
     let list = TensorType::f32(&[SUM]);
     let multiplied = probe(device, Matmul::new(Layout::Nt), &square)?;
     let sum = probe(device, Binary::Add, &list)?;
+    let fewer = TensorType::f32(&[SLOPES]);
+    let slopes = probe(device, ActivationGradient { function: Function::Relu }, &fewer)?;
     let flops = 2.0 * f64::from(product).powi(3);
-    let bytes = 3.0 * list.bytes() as f64;
-    let peaks = |(multiplied, sum)| Peaks { product, gflops: flops / multiplied, gigabytes: bytes / sum };
-    Ok(multiplied.zip(sum).map(peaks))
+    let rate = |nanoseconds, of: &TensorType| 3.0 * of.bytes() as f64 / nanoseconds;
+    let gigabytes = sum.zip(slopes).map(|(sum, slopes)| rate(sum, &list).max(rate(slopes, &fewer)));
+    let peaks = |(multiplied, gigabytes)| Peaks { product, gflops: flops / multiplied, gigabytes };
+    Ok(multiplied.zip(gigabytes).map(peaks))
 }
 
 /// The least nanoseconds of `op` on two tensors of type `ty`.

@@ -62,6 +62,7 @@ pub struct TextureRates {
 }
 
 impl TextureRates {
+    #[doc(hidden)]
     /// Those of a device that is told to have everything in a texture that a kernel could read there.
     pub const FREE: Self = Self { tiles: Some(0.01), streams: Some(0.01), seconds: 0.0, bytes_per_second: 1e15 };
 

@@ -43,7 +43,10 @@ fn step(bench: &BenchReport) -> Vec<(&'static str, String)> {
     rows.extend((!bench.ops.is_empty()).then(|| ("on the device", ms(bench.device_ms()))));
     rows.extend(bench.cpu_ms.map(|cpu| ("processor time", ms(cpu))));
     rows.extend(bench.peaks.map(|peaks| {
-        ("reached here", format!("{:.1} GFLOP/s by a product, {:.1} GB/s by a sum", peaks.gflops, peaks.gigabytes))
+        (
+            "reached here",
+            format!("{:.1} GFLOP/s by a product, {:.1} GB/s number by number", peaks.gflops, peaks.gigabytes),
+        )
     }));
     rows
 }
