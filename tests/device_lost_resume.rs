@@ -2,6 +2,7 @@
 //! for devices are destroyed.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,8 +10,10 @@ use std::rc::Rc;
 use plimsoll::config::Config;
 use plimsoll::device::Device;
 use plimsoll::error::{Error, ErrorKind};
+use plimsoll::memory::Available;
 use plimsoll::run::{Folder, Learner, Resumption, Run, Tally, Watcher};
-use plimsoll::training::{Session, StepReport};
+use plimsoll::target::Target;
+use plimsoll::training::{Planned, Session, StepReport};
 
 const RUN: &str = r#"
 [data]
@@ -43,15 +46,17 @@ fn open(devices: &Devices) -> Result<Device, Error> {
     Ok(device)
 }
 
-/// Destroys the device after some steps, each once, and hears what is told.
+/// Destroys the device after some steps, each once, hears what is told, and sees by which plans was trained.
 struct Saboteur {
     devices: Devices,
     after: Vec<u64>,
     told: Vec<String>,
+    plans: BTreeSet<String>,
 }
 
 impl Watcher for Saboteur {
     fn stepped(&mut self, session: &Session, _: &[StepReport], _: &Tally) {
+        self.plans.insert(session.plan().digest().to_string());
         if self.after.first() == Some(&session.steps()) {
             self.after.remove(0);
             self.devices.borrow().last().unwrap().destroy();
@@ -65,13 +70,37 @@ impl Watcher for Saboteur {
 
 /// Trains in `folder`, losing the device after the steps `after`; what was told, and how it ended.
 fn train(run: &Run, folder: &Path, after: &[u64]) -> (Vec<String>, Result<(), Error>) {
+    let (saboteur, ended) = train_by(run, |target| run.plan(target).unwrap(), folder, after);
+    assert_eq!(saboteur.plans.len(), 1, "{:?}", saboteur.plans);
+    (saboteur.told, ended)
+}
+
+/// The same by the plan that `plan` makes.
+fn train_by(
+    run: &Run,
+    plan: impl Fn(&Target) -> Planned,
+    folder: &Path,
+    after: &[u64],
+) -> (Saboteur, Result<(), Error>) {
     let devices = Devices::default();
     let device = open(&devices).unwrap();
-    let session = Session::start(run.plan(device.target()).unwrap(), &device).unwrap();
+    let session = Session::start(plan(device.target()), &device).unwrap();
     let learner = Learner::begin(run, Folder::create(folder).unwrap(), session, "").unwrap();
-    let mut saboteur = Saboteur { devices: devices.clone(), after: after.to_vec(), told: Vec::new() };
+    let (told, plans) = (Vec::new(), BTreeSet::new());
+    let mut saboteur = Saboteur { devices: devices.clone(), after: after.to_vec(), told, plans };
     let ended = learner.learn(&mut || open(&devices), &mut saboteur);
-    (saboteur.told, ended.map(|_| ()))
+    (saboteur, ended.map(|_| ()))
+}
+
+/// The plan for a host that has a byte less than the fastest one takes, where the device's memory is the host's.
+fn in_less(run: &Run, target: &Target) -> Planned {
+    let whole = run.plan(target).unwrap();
+    let all = Available { bytes: 1 << 40, by: "a test".into() };
+    let Some(left) = run.left_for_device(&whole, &all).unwrap() else { return whole };
+    let bytes = whole.plan.planned_bytes() - 1 + (all.bytes - left);
+    let less = run.plan_on(target, Some(&Available { bytes, ..all })).unwrap();
+    assert!(less.plan.planned_bytes() < whole.plan.planned_bytes());
+    less
 }
 
 fn assert_same(a: &Path, b: &Path) {
@@ -101,6 +130,15 @@ fn a_lost_device_is_opened_anew_once_and_no_bit_is_lost() {
         assert_eq!(told.len(), 2, "{told:?}");
         assert_same(&folder, &path("whole"));
     }
+
+    // In less memory than the host has by now, it goes on as it began.
+    let plan = |target: &Target| in_less(&run, target);
+    let [folder, whole] = ["lost-in-less", "in-less"].map(path);
+    train_by(&run, plan, &whole, &[]).1.unwrap();
+    let (saboteur, ended) = train_by(&run, plan, &folder, &[12]);
+    ended.unwrap_or_else(|error| panic!("{error}: {:?}", saboteur.told));
+    assert_eq!((saboteur.told.len(), saboteur.plans.len()), (2, 1), "{:?}", saboteur.told);
+    assert_same(&folder, &whole);
 
     // A second loss ends the run; it is saved, and goes on when there is a device.
     let folder = path("twice");

@@ -22,6 +22,7 @@ use crate::config::Every;
 use crate::device::Device;
 use crate::engine::EngineError;
 use crate::error::Error;
+use crate::memory;
 use crate::storage::StorageError;
 use crate::training::{Planned, Session, StepReport, TrainingState};
 
@@ -127,7 +128,7 @@ impl<'a> Learner<'a> {
                 Err(Error::Engine(EngineError::Lost { reason })) if !lost_before => {
                     tell(watcher, &format!("The device was lost: {reason}. It is opened anew."));
                     lost_before = true;
-                    self.come_back(open, watcher)?;
+                    self = self.come_back(open, watcher)?;
                 }
                 Err(error) => {
                     if lost_before && matches!(error, Error::Engine(EngineError::Lost { .. })) {
@@ -282,8 +283,8 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Goes on from the newest checkpoint on a device opened anew.
-    fn come_back(&mut self, open: &mut Open<'_>, watcher: &mut dyn Watcher) -> Result<(), Error> {
+    /// Goes on from the newest checkpoint on a device opened anew; where that is the same one, by the same plan.
+    fn come_back(self, open: &mut Open<'_>, watcher: &mut dyn Watcher) -> Result<Self, Error> {
         let mut told = Vec::new();
         let newest = self.folder.checkpoints().newest(&mut told)?;
         told.iter().for_each(|news| tell(watcher, news));
@@ -291,15 +292,22 @@ impl<'a> Learner<'a> {
             let reason = "and the run has no checkpoint to go on from: `every` in `[checkpoint]` says when one is made";
             return Err(EngineError::Lost { reason: reason.into() }.into());
         };
+        let before = self.session.planned().clone();
+        // What it holds of the host's memory is to be had again.
+        drop(self.session);
         let mut device = open()?;
-        let before = &self.session.planned().plan.target;
-        if before.is_of_one_device_with(device.target()) {
-            device.choose_kernels_by(before.rates);
-        }
-        self.session = self.run.start(self.run.plan(device.target())?, &device, &mut |news| tell(watcher, news))?;
-        self.about = about(self.run, self.session.planned(), &self.remark);
+        let planned = if before.plan.target.is_of_one_device_with(device.target()) {
+            device.choose_kernels_by(before.plan.target.rates);
+            before
+        } else {
+            self.run.plan_on(device.target(), memory::available().as_ref())?
+        };
+        let session = self.run.start(planned, &device, &mut |news| tell(watcher, news))?;
+        let about = about(self.run, session.planned(), &self.remark);
+        let mut learner = Self { session, about, ..self };
         tell(watcher, &format!("Going on from the checkpoint of step {}.", checkpoint.about.step));
-        self.go_back(&checkpoint, watcher)
+        learner.go_back(&checkpoint, watcher)?;
+        Ok(learner)
     }
 
     /// Makes the session, the data and the metrics what they were at `checkpoint`.
