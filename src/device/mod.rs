@@ -129,7 +129,7 @@ impl Device {
         }));
         let lost = trouble.clone();
         device.set_device_lost_callback(move |reason, message| {
-            lost.note(EngineError::Lost { reason: format!("{message} ({reason:?})") });
+            lost.note(EngineError::Lost { reason: format!("{message} ({reason:?})").trim_start().into() });
         });
         // wgpu frees buffers of its own after its first submission; only then is the count steady.
         queue.submit([]);
