@@ -1,6 +1,6 @@
 //! The graph as an ordered list of dispatches. Nothing here touches a device.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::graph::{Base, Graph};
@@ -101,13 +101,15 @@ pub(crate) fn schedule_of_copies(graph: &Graph, target: &Target) -> Schedule {
 fn lowered(graph: &Graph, target: &Target, views: bool) -> Schedule {
     let mut all = Schedule::default();
     for program in graph.programs() {
-        let needed = needed(graph, &program.nodes);
-        let read: HashSet<ValueId> = needed.iter().flat_map(|&n| graph[n].site.inputs.clone()).collect();
+        let Needed { nodes, wanted } = needed(graph, &program.nodes);
         let start = all.steps.len();
-        for &node in &needed {
-            match view(graph, target, node, &all).filter(|_| views) {
+        for node in nodes {
+            match view(graph, target, node, |value| all.base(value)).filter(|_| views) {
                 Some((view, base)) => drop(all.views.insert(view, base)),
-                None => lower(graph, target, node, &read, &mut all),
+                None => {
+                    let of_node = steps_of(graph, target, node, |value| wanted[value.index()], |value| all.base(value));
+                    all.steps.extend(of_node);
+                }
             }
         }
         all.programs.push(Span { name: program.name, steps: start..all.steps.len() });
@@ -115,38 +117,57 @@ fn lowered(graph: &Graph, target: &Target, views: bool) -> Schedule {
     all
 }
 
-/// The nodes whose outputs are stored, or read by such nodes, in running order.
-fn needed(graph: &Graph, nodes: &[NodeId]) -> Vec<NodeId> {
-    let mut read: HashSet<ValueId> = HashSet::new();
-    let mut needed = Vec::new();
+/// What of a program is run.
+pub(crate) struct Needed {
+    /// The nodes whose outputs are stored, or read by such nodes, in running order.
+    pub(crate) nodes: Vec<NodeId>,
+    /// By value, whether it is stored, or read by one of these.
+    pub(crate) wanted: Vec<bool>,
+}
+
+/// What of a program of these `nodes` is run.
+pub(crate) fn needed(graph: &Graph, nodes: &[NodeId]) -> Needed {
+    let mut wanted: Vec<bool> = graph.value_ids().map(|value| graph[value].home.is_some()).collect();
+    let mut needed = Vec::with_capacity(nodes.len());
     for &id in nodes.iter().rev() {
         let site = &graph[id].site;
-        if site.outputs.iter().any(|o| graph[*o].home.is_some() || read.contains(o)) {
-            read.extend(&site.inputs);
+        if site.outputs.iter().any(|output| wanted[output.index()]) {
+            site.inputs.iter().for_each(|input| wanted[input.index()] = true);
             needed.push(id);
         }
     }
     needed.reverse();
-    needed
+    Needed { nodes: needed, wanted }
 }
 
 /// The output of `id` and whose bytes it shows, where it is a view that begins where a value may.
-fn view(graph: &Graph, target: &Target, id: NodeId, so_far: &Schedule) -> Option<(ValueId, Base)> {
+pub(crate) fn view(
+    graph: &Graph,
+    target: &Target,
+    id: NodeId,
+    base: impl Fn(ValueId) -> Base,
+) -> Option<(ValueId, Base)> {
     let output = graph[id].site.outputs[0];
     let of = graph.viewed(output)?;
-    let base = so_far.base(of.value);
+    let base = base(of.value);
     // What is viewed begins well itself, so only the way from there counts.
     let begins_well = of.offset.is_multiple_of(target.place_align());
     begins_well.then_some((output, Base { offset: base.offset + of.offset, ..base }))
 }
 
-fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, all: &mut Schedule) {
+/// The steps of node `id`, where that is `wanted` of what it makes, and these are the bases of what it reads.
+pub(crate) fn steps_of(
+    graph: &Graph,
+    target: &Target,
+    id: NodeId,
+    wanted: impl Fn(ValueId) -> bool,
+    base: impl Fn(ValueId) -> Base,
+) -> Vec<Step> {
     let node = &graph[id];
-    let wanted = |o: &ValueId| read.contains(o) || graph[*o].home.is_some();
     let at = Lowering {
         inputs: &graph.types(&node.site.inputs),
         outputs: &graph.types(&node.site.outputs),
-        wanted: &node.site.outputs.iter().map(wanted).collect::<Vec<_>>(),
+        wanted: &node.site.outputs.iter().map(|&output| wanted(output)).collect::<Vec<_>>(),
         target,
     };
     let value = |operand: Operand| match operand {
@@ -154,7 +175,7 @@ fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, al
         Operand::Output(i) => node.site.outputs[i],
     };
     let access = |b: &Binding| {
-        let base = b.reads.map(|operand| all.base(value(operand)));
+        let base = b.reads.map(|operand| base(value(operand)));
         let offset = base.map_or(0, |b| b.offset);
         Access {
             reads: base.map(|b| b.value),
@@ -165,10 +186,9 @@ fn lower(graph: &Graph, target: &Target, id: NodeId, read: &HashSet<ValueId>, al
         }
     };
     let dispatches = node.op.rule().lower(&at).into_iter();
-    let steps: Vec<Step> = dispatches
+    dispatches
         .map(|dispatch| Step { node: id, accesses: dispatch.bindings.iter().map(access).collect(), dispatch })
-        .collect();
-    all.steps.extend(steps);
+        .collect()
 }
 
 /// For each value, the first and one past the last step that touches it.

@@ -19,9 +19,10 @@ impl Graph {
     /// What `value` is a view of; `None` for one with bytes of its own, such as a stored one.
     pub fn viewed(&self, value: ValueId) -> Option<Base> {
         let (node, _) = self[value].producer.filter(|_| self[value].home.is_none())?;
-        let inputs = &self[node].site.inputs;
-        let offset = self[node].op.rule().view(&self.types(inputs))?;
-        Some(Base { value: inputs[0], offset })
+        // What is bytes of one input has no other.
+        let [of] = self[node].site.inputs[..] else { return None };
+        let offset = self[node].op.rule().view(std::slice::from_ref(&self[of].ty))?;
+        Some(Base { value: of, offset })
     }
 
     /// Whether `value` is a slot's content as a program finds it, or a part of one.

@@ -14,9 +14,9 @@ use std::ops::Range;
 
 use super::place::Interval;
 use crate::graph::Graph;
-use crate::ids::ValueId;
+use crate::ids::{NodeId, ValueId};
 use crate::ops::InPlace;
-use crate::schedule::{Schedule, Span, touched};
+use crate::schedule::{Schedule, touched};
 
 /// Values that live in the same bytes one after another, within one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,28 +41,32 @@ pub(crate) fn tenants_apart(graph: &Graph, schedule: &Schedule) -> Vec<Tenant> {
 
 fn of_all_programs(graph: &Graph, schedule: &Schedule, in_place: bool) -> Vec<Tenant> {
     let spans = touched(&schedule.steps);
-    schedule.programs.iter().flat_map(|program| program_tenants(graph, schedule, program, &spans, in_place)).collect()
+    let of_program = |steps: Range<usize>| {
+        let mut nodes: Vec<_> = schedule.steps[steps].iter().map(|s| s.node).collect();
+        nodes.dedup();
+        program_tenants(graph, &nodes, |value| schedule.base(value).value, |value| spans.get(&value).cloned(), in_place)
+    };
+    schedule.programs.iter().flat_map(|program| of_program(program.steps.clone())).collect()
 }
 
-fn program_tenants(
+/// The tenants of a program that runs these `nodes`, told whose bytes a value shows, and from which step on and until
+/// which it is touched, if it is.
+pub(super) fn program_tenants(
     graph: &Graph,
-    schedule: &Schedule,
-    program: &Span,
-    spans: &HashMap<ValueId, Range<u32>>,
+    nodes: &[NodeId],
+    base: impl Fn(ValueId) -> ValueId,
+    span: impl Fn(ValueId) -> Option<Range<u32>>,
     in_place: bool,
 ) -> Vec<Tenant> {
     let mut tenants: Vec<Tenant> = Vec::new();
     let mut tenant_of: HashMap<ValueId, usize> = HashMap::new();
-    let steps = &schedule.steps[program.steps.clone()];
-    let mut nodes: Vec<_> = steps.iter().map(|s| s.node).collect();
-    nodes.dedup();
-    for node in nodes {
+    for &node in nodes {
         let site = &graph[node].site;
         // Who reads a view reads what it shows, and the bytes to be had are those.
-        let inputs: Vec<ValueId> = site.inputs.iter().map(|&i| schedule.base(i).value).collect();
+        let inputs: Vec<ValueId> = site.inputs.iter().map(|&i| base(i)).collect();
         let pairs = if in_place { graph[node].op.rule().in_place() } else { Vec::new() };
         for (position, &output) in site.outputs.iter().enumerate() {
-            let (Some(span), None) = (spans.get(&output), graph[output].home) else { continue };
+            let (Some(span), None) = (span(output), graph[output].home) else { continue };
             let here = Interval { start: span.start, end: span.end, bytes: graph[output].ty.bytes() };
             let of_output: Vec<&InPlace> = pairs.iter().filter(|p| p.output == position).collect();
             // A value that the op reads twice can be overwritten only if it may be in both places.

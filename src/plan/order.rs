@@ -1,5 +1,6 @@
 //! Another order of a graph's nodes, taken only where its plan needs less memory.
 
+use super::sketch::{Lowered, Sketch};
 use super::{Outline, Staging};
 use crate::graph::Graph;
 use crate::target::Target;
@@ -19,4 +20,14 @@ pub(crate) fn outlined_in_order(graph: Graph, target: &Target, staging: Staging)
     // The order was found by whole nodes; what counts is dispatches, alignment and what lies over what.
     let [written, ordered] = [&graph, &other].map(|graph| Outline::new(graph, target, staging));
     if ordered.least_bytes() < written.least_bytes() { (other, Some(ordered)) } else { (graph, Some(written)) }
+}
+
+/// What the plan takes of the same graph, in that order if it then takes less.
+pub(crate) fn sketched_in_order(mut graph: Graph, staging: Staging, lowered: &Lowered) -> Sketch {
+    let written = Sketch::new(&graph, staging, lowered);
+    if !graph.order_for_memory() {
+        return written;
+    }
+    let ordered = Sketch::new(&graph, staging, lowered);
+    if ordered.least_bytes() < written.least_bytes() { ordered } else { written }
 }

@@ -37,9 +37,13 @@ impl Outline {
 
     /// The fewest bytes that [`Plan::with_staging_within`](super::Plan::with_staging_within) could bring the plan to.
     pub fn least_bytes(&self) -> u64 {
-        let staging = self.staging.within(0).bytes();
-        self.kept_bytes.saturating_add(self.tenants_bytes).saturating_add(staging)
+        least_bytes(self.kept_bytes, self.tenants_bytes, self.staging)
     }
+}
+
+/// The fewest bytes of a plan that keeps so many, whose tenants take so many, and whose staging may be smaller.
+pub(super) fn least_bytes(kept_bytes: u64, tenants_bytes: u64, staging: Staging) -> u64 {
+    kept_bytes.saturating_add(tenants_bytes).saturating_add(staging.within(0).bytes())
 }
 
 #[cfg(test)]

@@ -26,6 +26,17 @@ impl Rates {
         self.dispatch_seconds + copied.map_or(0.0, |(textures, bytes)| textures.seconds_of(bytes))
     }
 
+    /// Seconds of an update of `accumulate` micro-steps, told of each program how many dispatches it has and what the
+    /// device takes for them.
+    pub(super) fn seconds_of_update(&self, accumulate: u32, program: impl Fn(&str) -> (usize, f64)) -> f64 {
+        let runs = [("first", 1), ("next", accumulate.saturating_sub(1)), ("update", 1)];
+        let programs = runs.map(|(name, times)| (f64::from(times), program(name)));
+        let device: f64 = programs.iter().map(|(times, (_, seconds))| times * seconds).sum();
+        let host: f64 =
+            programs.iter().map(|(times, (dispatches, _))| times * (*dispatches as f64 * self.recording_seconds)).sum();
+        device.max(host) + self.submission_seconds
+    }
+
     /// Seconds that the device takes for one dispatch.
     pub fn seconds_of(&self, step: &Step) -> f64 {
         let groups = step.workgroups();
@@ -86,11 +97,7 @@ impl Schedule {
     ///
     /// The host records a step while the device is at work on the one before, so that the slower of the two counts.
     pub fn seconds(&self, accumulate: u32, rates: &Rates) -> f64 {
-        let runs = [("first", 1), ("next", accumulate.saturating_sub(1)), ("update", 1)];
-        let sum = |of: &dyn Fn(&str) -> f64| runs.iter().map(|&(name, times)| f64::from(times) * of(name)).sum::<f64>();
-        let device = sum(&|name| self.program_seconds(name, rates));
-        let host = sum(&|name| self.steps_of(name).len() as f64 * rates.recording_seconds);
-        device.max(host) + rates.submission_seconds
+        rates.seconds_of_update(accumulate, |name| (self.steps_of(name).len(), self.program_seconds(name, rates)))
     }
 
     /// The steps of the program called `name`; none of one that is not there.

@@ -58,6 +58,11 @@ impl Uniforms {
         found
     }
 
+    /// Those of `schedule`, which it was made of, that are not alike.
+    pub(super) fn parameters<'a>(&'a self, schedule: &'a Schedule) -> impl Iterator<Item = &'a [u8]> {
+        self.distinct.iter().filter_map(|&step| schedule.steps.get(step)).map(|step| &step.dispatch.params[..])
+    }
+
     /// Takes an arena of its own, if it needs one.
     pub(super) fn lie_in(&mut self, arenas: &mut Vec<Arena>) {
         if !self.distinct.is_empty() {

@@ -1,21 +1,22 @@
 //! Memory for time: the same updates made in other ways, of which the fastest that fits is taken.
 //!
 //! A batch in more micro-steps, a window in segments, activations recomputed in blocks, gradients released one by one:
-//! each makes the updates that were described, up to the order of sums, in less memory. All of them are written and outlined, not estimated; a
-//! plan is made of the fastest that may fit. The list and its order depend on the run and on the kind of device
-//! alone, never on the budget, so that more memory never gives a slower plan, and less never a larger one. Where a probe
-//! found the device quicker with a texture, they depend on that as well: each way is in the list with one and without.
+//! each makes the updates that were described, up to the order of sums, in less memory. All of them are written and
+//! sketched, not estimated; a plan is made of the fastest that may fit. The list and its order depend on the run and on
+//! the kind of device alone, never on the budget, so that more memory never gives a slower plan, and less never a larger
+//! one. Where a probe found the device quicker with a texture, they depend on that as well: each way is in the list with
+//! one and without.
 
 use std::num::NonZero;
 use std::thread;
 
 use serde::Serialize;
 
-use super::programs::outline;
+use super::programs::sketch;
 use super::segments::Segments;
 use super::{Planned, Room, Training, Way};
 use crate::error::Error;
-use crate::plan::{Outline, Rates};
+use crate::plan::{Lowered, Rates, Sketch};
 use crate::target::{Target, Textures};
 
 /// A way, and what it takes.
@@ -130,23 +131,26 @@ impl Training {
         self.check()?;
         let measured = Some(*rates).filter(|rates| *rates != Rates::assumed());
         let target = &Target { rates: measured, ..target.clone() };
-        let first = outline(self, target)?;
-        let dispatches = first.schedule.steps.len() as u64;
-        let learnt = first.schedule.steps_of("first").len() as u64;
+        let bare = &Target { textures: Textures::Never, ..target.clone() };
+        // Ways have most of their nodes in common.
+        let [lowered, bare] = &[target, bare].map(|target| Lowered::new(target, rates));
+        let first = sketch(self, lowered)?;
+        let dispatches = first.dispatches() as u64;
+        let learnt = first.dispatches_of("first") as u64;
         let ways = self.within_reason(self.ways(&self.numbers_of_blocks(learnt)), dispatches);
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(ways.len().max(1));
         let offer = |way: &Way| {
             // One that the run refuses is no way to make it.
             let training = self.in_way(*way);
-            let outlined = training.check().and_then(|()| outline(&training, target));
-            outlined.map_or_else(|_| Vec::new(), |outline| training.with_and_without(outline, target, rates))
+            let sketched = training.check().and_then(|()| sketch(&training, lowered));
+            sketched.map_or_else(|_| Vec::new(), |sketch| training.with_and_without(sketch, bare, rates))
         };
         let part = |part: usize| ways.iter().skip(part).step_by(threads).flat_map(offer).collect::<Vec<_>>();
         let mut offers: Vec<Offer> = thread::scope(|scope| {
             let parts: Vec<_> = (0..threads).map(|i| scope.spawn(move || part(i))).collect();
-            parts.into_iter().flat_map(|part| part.join().expect("outlines do not panic")).collect()
+            parts.into_iter().flat_map(|part| part.join().expect("sketches do not panic")).collect()
         });
-        offers.extend(self.with_and_without(first, target, rates));
+        offers.extend(self.with_and_without(first, bare, rates));
         let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
@@ -155,12 +159,11 @@ impl Training {
         Ok(offers)
     }
 
-    /// Its own way, as `outlined` for `target`; and without a texture, if it has one.
-    fn with_and_without(&self, outlined: Outline, target: &Target, rates: &Rates) -> Vec<Offer> {
-        let bare = Target { textures: Textures::Never, ..target.clone() };
-        let bare = if outlined.texture_bytes > 0 { outline(self, &bare).ok() } else { None };
-        let both = std::iter::once(outlined).chain(bare);
-        both.map(|outline| Offer::of(self.way(), &outline, rates)).collect()
+    /// Its own way, as `sketched`; and without a texture, on the `bare` target, if it has one.
+    fn with_and_without(&self, sketched: Sketch, bare: &Lowered, rates: &Rates) -> Vec<Offer> {
+        let bare = if sketched.texture_bytes > 0 { sketch(self, bare).ok() } else { None };
+        let both = std::iter::once(sketched).chain(bare);
+        both.map(|sketch| Offer::of(self.way(), &sketch, rates)).collect()
     }
 
     /// Of all ways those of which none is both faster and smaller than another, the fastest first.
@@ -268,8 +271,8 @@ impl Planned {
 }
 
 impl Offer {
-    fn of(way: Way, outline: &Outline, rates: &Rates) -> Self {
-        let seconds = outline.schedule.seconds(way.accumulate, rates);
-        Self { way, texture: outline.texture_bytes > 0, bytes: outline.least_bytes(), seconds }
+    fn of(way: Way, sketch: &Sketch, rates: &Rates) -> Self {
+        let seconds = sketch.seconds(way.accumulate, rates);
+        Self { way, texture: sketch.texture_bytes > 0, bytes: sketch.least_bytes(), seconds }
     }
 }

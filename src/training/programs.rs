@@ -15,7 +15,7 @@ use crate::ids::{SlotId, ValueId};
 use crate::narrow::{narrow, only_multiplied};
 use crate::nn::{Builder, Feeds, INPUTS, LayerError, Network, Parameter, Phase, Used};
 use crate::ops::{GradientNorm, ParameterRange};
-use crate::plan::{Outline, Plan, Staging, outlined_in_order};
+use crate::plan::{Lowered, Outline, Plan, Sketch, Staging, outlined_in_order, sketched_in_order};
 use crate::target::Target;
 use crate::tensor::TensorType;
 
@@ -51,8 +51,6 @@ pub(super) struct Programs {
     graph: Graph,
     staging: Staging,
     handles: Handles,
-    /// What the graph comes to, where that is known already.
-    outline: Option<Outline>,
 }
 
 /// What of a plan's thrift is left out, which tells what it brings.
@@ -69,7 +67,8 @@ pub(super) fn plan(training: &Training, target: &Target) -> Result<Planned, Erro
 }
 
 pub(super) fn plan_without(training: &Training, target: &Target, without: Without) -> Result<Planned, Error> {
-    let Programs { graph, staging, handles, outline } = programs(training, target, without)?;
+    let Programs { graph, staging, handles } = programs(training, target, without)?;
+    let (graph, outline) = if without.order { (graph, None) } else { outlined_in_order(graph, target, staging) };
     let mut plan = match outline {
         Some(Outline { schedule, .. }) => Plan::scheduled(graph, schedule, target, staging),
         None => Plan::new(graph, target, staging),
@@ -80,12 +79,13 @@ pub(super) fn plan_without(training: &Training, target: &Target, without: Withou
     Ok(Planned { training: training.clone(), plan, handles, bargain: None, offers: None })
 }
 
-/// The same without places.
-pub(super) fn outline(training: &Training, target: &Target) -> Result<Outline, Error> {
-    let Programs { graph, staging, outline, .. } = programs(training, target, Without::default())?;
-    Ok(outline.unwrap_or_else(|| Outline::new(&graph, target, staging)))
+/// What its plan takes, with no dispatch kept.
+pub(super) fn sketch(training: &Training, lowered: &Lowered) -> Result<Sketch, Error> {
+    let Programs { graph, staging, .. } = programs(training, lowered.target(), Without::default())?;
+    Ok(sketched_in_order(graph, staging, lowered))
 }
 
+/// Its programs, as they are written.
 fn programs(training: &Training, target: &Target, without: Without) -> Result<Programs, Error> {
     let mut surveyed = survey(training, target)?;
     let mut parameters = surveyed.parameters().to_vec();
@@ -114,9 +114,7 @@ fn programs(training: &Training, target: &Target, without: Without) -> Result<Pr
         narrow(&mut builder.graph, |graph, slot| may_be.contains(&graph[slot].role) || fed.contains(&slot));
     }
     let staging = staging(training, target, &builder.graph, &handles);
-    let graph = builder.graph;
-    let (graph, outline) = if without.order { (graph, None) } else { outlined_in_order(graph, target, staging) };
-    Ok(Programs { graph, staging, handles, outline })
+    Ok(Programs { graph: builder.graph, staging, handles })
 }
 
 /// Has what need not lie in memory as a whole, or all along, made when it is read.
