@@ -1,5 +1,7 @@
 //! The dispatch of one timestep: a product's loop, whose sums a cell takes further.
 
+use std::cell::RefCell;
+
 use bytemuck::{cast_slice, pod_read_unaligned};
 
 use crate::ops::matmul::Layout;
@@ -139,10 +141,39 @@ pub(super) struct Step {
     pub t: u32,
 }
 
+/// The kernels of timesteps that were lowered before in the same window, by their depth and whether operands start at
+/// quads: nothing else tells one timestep's from another's.
+#[derive(Default)]
+pub(super) struct Chosen(RefCell<Vec<(Like, Kernel)>>);
+
+/// The depth of a timestep, and whether its operands start at quads.
+type Like = (u32, bool);
+
+/// A kernel, written out, and its workgroups.
+type Kernel = (Variant, Shader, [u32; 3]);
+
 impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
-        let variant = self.choose(step, at.target, start_at_quads(at, &bindings));
+        self.dispatch_of(at, step, bindings, &Chosen::default())
+    }
+
+    /// The same in a window of which these kernels are `chosen` already.
+    pub(super) fn dispatch_of<const N: usize>(
+        &self,
+        at: &Lowering,
+        step: Step,
+        bindings: [Binding; N],
+        chosen: &Chosen,
+    ) -> Dispatch {
+        let like: Like = (step.depth, start_at_quads(at, &bindings));
+        let known = chosen.0.borrow().iter().find(|(of, _)| *of == like).map(|(_, kernel)| kernel.clone());
+        let (variant, shader, groups) = known.unwrap_or_else(|| {
+            let variant = self.choose(step, at.target, like.1);
+            let (shader, groups) = self.kernel(variant, step, self.constants(at, step.flags));
+            chosen.0.borrow_mut().push((like, (variant, shader.clone(), groups)));
+            (variant, shader, groups)
+        });
         let mut bound = bindings.map(|binding| at.aligned(binding));
         if variant.is_textured() {
             let factors = bound.iter_mut().take(self.factors).map(|(factor, start)| {
@@ -153,7 +184,6 @@ impl Cell {
         }
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
-        let (shader, groups) = self.kernel(variant, step, self.constants(at, step.flags));
         Dispatch {
             shader,
             params: cast_slice(&params).to_vec(),

@@ -9,7 +9,7 @@
 //!
 //! Cho et al. 2014, in the form of `torch.nn.GRU`.
 
-use super::cell::{BIAS, GRU, LENGTHS, Step};
+use super::cell::{BIAS, Chosen, GRU, LENGTHS, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
@@ -84,6 +84,7 @@ impl Rule for Gru {
         // Something has to be bound, even though it is not read.
         let bias = at.read(if self.bias { 3 } else { 2 });
         let lengths = at.read(if self.lengths { at.inputs.len() - 1 } else { 2 });
+        let chosen = Chosen::default();
         let one = |t: u32| {
             let bindings = [
                 e.state_before(at, t, [1, 0], y),
@@ -94,7 +95,7 @@ impl Rule for Gru {
                 at.write_one(y, t),
                 lengths.clone(),
             ];
-            GRU.dispatch(at, Step { t, ..step }, bindings)
+            GRU.dispatch_of(at, Step { t, ..step }, bindings, &chosen)
         };
         let whole = || {
             let bindings = [

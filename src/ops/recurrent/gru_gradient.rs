@@ -9,7 +9,7 @@
 //! `dn` is the gradient of `xp`'s share and `dq` that of the state's, which the reset gate stands
 //! between: so the weight's and the bias's gradients take two gates from `dgates` and one from `dq`.
 
-use super::cell::{GRU_GRADIENT, Step};
+use super::cell::{Chosen, GRU_GRADIENT, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
@@ -76,6 +76,7 @@ impl Rule for GruGradient {
         let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(3), flags: 0, t: 0 };
         let [dgates, dq, carry] = [0, 1, 2].map(Operand::Output);
         let w = at.read(5);
+        let chosen = Chosen::default();
         let one = |t: u32| {
             // A product of depth 0 is nothing but its cell.
             let (depth, after, dq_after) = match e.after(t) {
@@ -93,7 +94,7 @@ impl Rule for GruGradient {
                 e.state_before(at, t, [4, 0], Operand::Input(3)),
                 at.update_all(carried, carry),
             ];
-            GRU_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
+            GRU_GRADIENT.dispatch_of(at, Step { depth, t, ..step }, bindings, &chosen)
         };
         let whole = |times: &Range<u32>| {
             let begins = e.made_before(times) == 0;

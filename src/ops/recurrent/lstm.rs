@@ -8,7 +8,7 @@
 //!
 //! Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`.
 
-use super::cell::{BIAS, LENGTHS, LSTM, Step};
+use super::cell::{BIAS, Chosen, LENGTHS, LSTM, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::{Layout, multiply};
@@ -84,6 +84,7 @@ impl Rule for Lstm {
         // Something has to be bound, even though it is not read.
         let bias = at.read(if self.bias { 3 } else { 2 });
         let lengths = at.read(if self.lengths { at.inputs.len() - 1 } else { 2 });
+        let chosen = Chosen::default();
         let one = |t: u32| {
             let bindings = [
                 e.state_before(at, t, [1, 0], y),
@@ -95,7 +96,7 @@ impl Rule for Lstm {
                 at.write_one(y, t),
                 lengths.clone(),
             ];
-            LSTM.dispatch(at, Step { t, ..step }, bindings)
+            LSTM.dispatch_of(at, Step { t, ..step }, bindings, &chosen)
         };
         let whole = || {
             let bindings = [

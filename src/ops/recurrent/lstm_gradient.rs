@@ -8,7 +8,7 @@
 //!
 //! `c[t]` is worked out again from `c[t-1]`, which is needed anyway.
 
-use super::cell::{LENGTHS, LSTM_GRADIENT, Step};
+use super::cell::{Chosen, LENGTHS, LSTM_GRADIENT, Step};
 use super::whole::Steps;
 use super::*;
 use crate::ops::matmul::kernel::{Epilogue, Product};
@@ -80,6 +80,7 @@ impl Rule for LstmGradient {
         let [dgates, carry] = [0, 1].map(Operand::Output);
         let w = at.read(4);
         let lengths = at.read(if self.lengths { 6 } else { 4 });
+        let chosen = Chosen::default();
         let one = |t: u32| {
             // A product of depth 0 is nothing but its cell.
             let (depth, after) = match e.after(t) {
@@ -96,7 +97,7 @@ impl Rule for LstmGradient {
                 at.update_all(carried, carry),
                 lengths.clone(),
             ];
-            LSTM_GRADIENT.dispatch(at, Step { depth, t, ..step }, bindings)
+            LSTM_GRADIENT.dispatch_of(at, Step { depth, t, ..step }, bindings, &chosen)
         };
         let whole = |times: &Range<u32>| {
             let carried = if e.made_before(times) == 0 { Operand::Input(5) } else { carry };
