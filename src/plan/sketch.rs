@@ -39,6 +39,8 @@ pub(crate) struct Sketch {
     pub(crate) texture_bytes: u64,
     tenants_bytes: u64,
     staging: Staging,
+    /// What it was timed by.
+    rates: Rates,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +131,7 @@ impl Sketch {
         let texture_bytes = Texture { arena: None, rows }.bytes();
         let beside = parameter_bytes(&all).saturating_add(texture_bytes);
         let kept_bytes = kept_bytes(graph, target).saturating_add(beside);
-        Self { programs, kept_bytes, texture_bytes, tenants_bytes, staging }
+        Self { programs, kept_bytes, texture_bytes, tenants_bytes, staging, rates: *lowered.rates }
     }
 
     /// See [`Outline::least_bytes`](super::Outline::least_bytes).
@@ -148,8 +150,8 @@ impl Sketch {
     }
 
     /// Seconds of an update by the rates it was sketched by; see [`Schedule::seconds`].
-    pub(crate) fn seconds(&self, accumulate: u32, rates: &Rates) -> f64 {
-        rates.seconds_of_update(accumulate, |name| self.program(name))
+    pub(crate) fn seconds(&self, accumulate: u32) -> f64 {
+        self.rates.seconds_of_update(accumulate, |name| self.program(name))
     }
 
     fn program(&self, name: &str) -> (usize, f64) {
@@ -275,7 +277,7 @@ mod tests {
     use super::*;
     use crate::graph::Role;
     use crate::nn::{Model, Task};
-    use crate::ops::{Binary, View};
+    use crate::ops::{Binary, ParameterRange, Sgd, Update, View};
     use crate::plan::Outline;
     use crate::target::TextureRates;
     use crate::training::{Planned, Segments, Storage, Training};
@@ -315,7 +317,7 @@ mod tests {
                         assert_eq!(sketch.dispatches(), outline.schedule.steps.len());
                         let dispatches = |name| outline.schedule.steps_of(name).len();
                         assert_eq!(sketch.dispatches_of("first"), dispatches("first"));
-                        let [a, b] = [sketch.seconds(3, &rates), outline.schedule.seconds(3, &rates)];
+                        let [a, b] = [sketch.seconds(3), outline.schedule.seconds(3, &rates)];
                         assert_eq!(a.to_bits(), b.to_bits(), "{a} and {b}");
                     }
                 }
@@ -342,11 +344,35 @@ mod tests {
             let kept = graph.slot("made", Role::Result, graph[made].ty.bytes(), 1);
             graph.store(made, kept, 0);
             let staging = Staging::for_traffic(0, 0, 0, 4096);
-            let sketched = Sketch::new(&graph, staging, &lowered).seconds(1, &rates);
+            let sketched = Sketch::new(&graph, staging, &lowered).seconds(1);
             let outlined = Outline::new(&graph, &target, staging).schedule.seconds(1, &rates);
             assert_eq!(sketched.to_bits(), outlined.to_bits(), "{operands:?}: {sketched} and {outlined}");
             sketched
         });
         assert!(seconds[0] == seconds[1] && seconds[1] > seconds[2], "{seconds:?}");
+    }
+    #[test]
+    fn ops_of_one_kind_and_of_the_same_types_are_told_apart() {
+        let (target, rates) = (Target::profile("lavapipe").unwrap(), Rates::assumed());
+        let lowered = Lowered::new(&target, &rates);
+        let (len, staging) = (1024, Staging::for_traffic(0, 0, 0, 4096));
+        // Of as many dispatches as it has ranges.
+        let seconds = [1, 2].map(|ranges| {
+            let start = |i: u32| u64::from(i * len / ranges);
+            let of = |i| ParameterRange { elements: start(i)..start(i + 1), rate_factor: 1.0, weight_decay: 0.0 };
+            let update = Update { weight_decay: 0.0, clip_value: None, ranges: (0..ranges).map(of).collect() };
+            let mut graph = Graph::default();
+            graph.begin("first");
+            let types = [len, len, 8, 2].map(|len| TensorType::f32(&[len]));
+            let inputs = types.map(|ty| graph.held("x", Role::Input, ty, 1));
+            let made = graph.apply_one(Sgd { update, momentum: None }, &inputs).unwrap();
+            let kept = graph.slot("made", Role::Result, graph[made].ty.bytes(), 1);
+            graph.store(made, kept, 0);
+            let outlined = Outline::new(&graph, &target, staging).schedule.seconds(1, &rates);
+            let sketched = Sketch::new(&graph, staging, &lowered).seconds(1);
+            assert_eq!(sketched.to_bits(), outlined.to_bits(), "{ranges}: {sketched} and {outlined}");
+            sketched
+        });
+        assert!(seconds[0] < seconds[1], "{seconds:?}");
     }
 }

@@ -143,14 +143,14 @@ impl Training {
             // One that the run refuses is no way to make it.
             let training = self.in_way(*way);
             let sketched = training.check().and_then(|()| sketch(&training, lowered));
-            sketched.map_or_else(|_| Vec::new(), |sketch| training.with_and_without(sketch, bare, rates))
+            sketched.map_or_else(|_| Vec::new(), |sketch| training.with_and_without(sketch, bare))
         };
         let part = |part: usize| ways.iter().skip(part).step_by(threads).flat_map(offer).collect::<Vec<_>>();
         let mut offers: Vec<Offer> = thread::scope(|scope| {
             let parts: Vec<_> = (0..threads).map(|i| scope.spawn(move || part(i))).collect();
             parts.into_iter().flat_map(|part| part.join().expect("sketches do not panic")).collect()
         });
-        offers.extend(self.with_and_without(first, bare, rates));
+        offers.extend(self.with_and_without(first, bare));
         let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
         offers.sort_by(|a, b| {
             let seconds = a.seconds.total_cmp(&b.seconds);
@@ -160,10 +160,10 @@ impl Training {
     }
 
     /// Its own way, as `sketched`; and without a texture, on the `bare` target, if it has one.
-    fn with_and_without(&self, sketched: Sketch, bare: &Lowered, rates: &Rates) -> Vec<Offer> {
+    fn with_and_without(&self, sketched: Sketch, bare: &Lowered) -> Vec<Offer> {
         let bare = if sketched.texture_bytes > 0 { sketch(self, bare).ok() } else { None };
         let both = std::iter::once(sketched).chain(bare);
-        both.map(|sketch| Offer::of(self.way(), &sketch, rates)).collect()
+        both.map(|sketch| Offer::of(self.way(), &sketch)).collect()
     }
 
     /// Of all ways those of which none is both faster and smaller than another, the fastest first.
@@ -271,8 +271,8 @@ impl Planned {
 }
 
 impl Offer {
-    fn of(way: Way, sketch: &Sketch, rates: &Rates) -> Self {
-        let seconds = sketch.seconds(way.accumulate, rates);
+    fn of(way: Way, sketch: &Sketch) -> Self {
+        let seconds = sketch.seconds(way.accumulate);
         Self { way, texture: sketch.texture_bytes > 0, bytes: sketch.least_bytes(), seconds }
     }
 }
