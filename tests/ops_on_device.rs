@@ -164,17 +164,28 @@ fn check_timesteps(device: &Device, stepwise: &Target) {
     assert_eq!(with_lengths, 2 * tiles, "rows with lengths, gates apart");
 }
 
-/// In one test, one after the other: one device for each process is kind to software adapters.
+/// Recurrences go through a window in one dispatch or in many.
+fn is_recurrent(op: &Op) -> bool {
+    matches!(op.rule().name().split(' ').next(), Some("elman" | "gru" | "lstm" | "recurrent"))
+}
+
+/// `device` by each of them, whichever is quicker here.
+fn in_both_ways(device: &Device) -> [Target; 2] {
+    [Windows::Stepwise, Windows::Whole].map(|windows| Target { windows, ..device.target().clone() })
+}
+
+/// One row by as many threads as there are, of which several share a sum.
+fn shared(whole: &Target) -> Target {
+    Target { device_kind: DeviceKind::Discrete, shader_f16: false, ..whole.clone() }
+}
+
+// Software adapters compile a kernel when it first runs, on one processor: so these are several tests, of a device each.
+
 #[test]
-fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
+fn every_kernel_agrees_with_its_reference() {
     let device = Device::open().unwrap();
-    // Recurrences go through a window in one dispatch or in many: in both ways, whichever is quicker here.
-    let is_recurrent =
-        |op: &Op| matches!(op.rule().name().split(' ').next(), Some("elman" | "gru" | "lstm" | "recurrent"));
-    let [stepwise, whole] =
-        [Windows::Stepwise, Windows::Whole].map(|windows| Target { windows, ..device.target().clone() });
+    let [stepwise, whole] = in_both_ways(&device);
     check(&device, &stepwise, false, |_| true);
-    check_timesteps(&device, &stepwise);
     check(&device, &whole, false, is_recurrent);
     // What is gone through number by number, read from a texture.
     let rates = Rates { textures: Some(TextureRates::FREE), ..Rates::assumed() };
@@ -183,18 +194,34 @@ fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
         let optimizer = matches!(op, Op::Adagrad(_) | Op::Adam(_) | Op::RmsProp(_) | Op::Sgd(_));
         optimizer || matches!(op, Op::ActivationGradient(_) | Op::ColumnSum(_) | Op::GradientNorm(_))
     });
-    // Products and sums choose their kernels by what the device reports; the others are the same.
+}
+
+#[test]
+fn every_kernel_for_a_timestep_agrees_with_its_reference() {
+    let device = Device::open().unwrap();
+    let [stepwise, _] = in_both_ways(&device);
+    check_timesteps(&device, &stepwise);
+}
+
+/// Products, sums and recurrences choose their kernels by what the device reports; the others are the same.
+#[test]
+fn every_kernel_agrees_with_its_reference_whatever_the_device_says_it_is() {
+    let device = Device::open().unwrap();
+    let [stepwise, whole] = in_both_ways(&device);
     let products = |op: &Op| is_recurrent(op) || matches!(op, Op::Matmul(_) | Op::ColumnSum(_) | Op::Sum(_));
     for kind in [DeviceKind::Discrete, DeviceKind::Cpu] {
         let pretended = Target { device_kind: kind, subgroup_min_size: 0, subgroup_max_size: 0, ..stepwise.clone() };
         check(&device, &pretended, false, products);
     }
-    // One row by as many threads as there are, of which several share a sum.
-    let shared = Target { device_kind: DeviceKind::Discrete, ..whole.clone() };
-    for halves in [false, true] {
-        check(&device, &Target { shader_f16: false, ..shared.clone() }, halves, is_recurrent);
-    }
-    // Halves as words that two threads may share, which any device has, and one by one where it can.
+    check(&device, &shared(&whole), false, is_recurrent);
+}
+
+/// As words that two threads may share, which any device has, and one by one where it can.
+#[test]
+fn every_kernel_agrees_with_its_reference_in_halves() {
+    let device = Device::open().unwrap();
+    let [stepwise, whole] = in_both_ways(&device);
+    check(&device, &shared(&whole), true, is_recurrent);
     for shader_f16 in [false, device.target().shader_f16] {
         check(&device, &Target { shader_f16, ..stepwise.clone() }, true, |_| true);
         check(&device, &Target { shader_f16, ..whole.clone() }, true, is_recurrent);
