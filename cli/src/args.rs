@@ -157,7 +157,7 @@ impl FromStr for Time {
 /// Shows where the time of a run's steps goes.
 ///
 /// Trains for a few seconds and saves nothing. Says what a step takes on the wall and on processors, and, by the
-/// device's own clock, what each op of each layer takes, beside what a product and a sum reach on this device.
+/// device's own clock, what each op of each layer takes, beside what a product and a pass over numbers reach on this device.
 /// Probes take 24 MiB, on a graphics card 150, for a moment before the run takes its memory.
 #[derive(Args)]
 #[command(after_help = SHORT, after_long_help = format!("\

@@ -40,7 +40,7 @@ impl Rates {
     /// Seconds that the device takes for one dispatch.
     pub fn seconds_of(&self, step: &Step) -> f64 {
         let groups = step.workgroups();
-        let bytes = step.moved_bytes() / self.bytes_per_second;
+        let bytes = step.moved_bytes() as f64 / self.bytes_per_second;
         let busy = match step.dispatch.tile {
             Some(tile) => bytes.max(tile.seconds(groups, self)),
             // Few workgroups have their share of the bandwidth and no more.
@@ -58,13 +58,13 @@ impl Rates {
 
 impl Step {
     /// Bytes that it reads, and bytes that it writes.
-    pub(crate) fn moved_bytes(&self) -> f64 {
+    pub(crate) fn moved_bytes(&self) -> u64 {
         // What is bound again, because something has to be or as it is read in one place and written in another, moves
         // nothing.
         let again = |at: usize, access: &Access| {
             self.accesses.iter().take(at).any(|earlier| earlier.is_of_what(access) || earlier.is_read_by(access))
         };
-        let moved = |access: &Access| (access.bytes.end - access.bytes.start) as f64 * access.values().count() as f64;
+        let moved = |access: &Access| (access.bytes.end - access.bytes.start) * access.values().count() as u64;
         let all = self.accesses.iter().enumerate().filter(|(at, access)| !again(*at, access));
         all.map(|(_, access)| moved(access)).sum()
     }

@@ -256,7 +256,7 @@ fn solve(plan: &Plan, known: Rates, busy: &dyn Fn(&str) -> f64) -> Rates {
     // A unit of one workgroup, and of all of them together.
     let together = long / (long_work * (terms + tile_terms));
     let workgroups = (busy("tile") / (tile_work * (many + tile_terms)) / together).max(1.0);
-    let moved = |step: &Step| step.moved_bytes() * (workgroups / step.workgroups()).max(1.0);
+    let moved = |step: &Step| step.moved_bytes() as f64 * (workgroups / step.workgroups()).max(1.0);
     let moved: f64 = STREAMS.iter().flat_map(|name| plan.schedule.steps_of(name)).map(moved).sum();
     let streamed: f64 = STREAMS.iter().map(|name| busy(name)).sum();
     let bytes_per_second = moved / streamed;

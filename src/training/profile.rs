@@ -21,7 +21,7 @@ pub struct OpTime {
     pub nanoseconds: f64,
     /// Additions and multiplications of its products.
     pub flops: u64,
-    /// Bytes that it binds, each once for each dispatch.
+    /// Bytes that it reads and bytes that it writes, each once for each dispatch.
     pub bytes: u64,
 }
 
@@ -81,7 +81,7 @@ impl Session {
             }
             time.dispatches += 1;
             time.nanoseconds += nanoseconds;
-            time.bytes += step.accesses.iter().map(|a| a.bytes.end - a.bytes.start).sum::<u64>();
+            time.bytes += step.moved_bytes();
         }
     }
 }
