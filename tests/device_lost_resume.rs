@@ -41,6 +41,13 @@ keep = 2
 type Devices = Rc<RefCell<Vec<Device>>>;
 
 fn open(devices: &Devices) -> Result<Device, Error> {
+    if let Some(lost) = devices.borrow().last() {
+        assert!(
+            lost.held().is_none_or(|held| held.bytes == 0),
+            "the lost device's memory is let go of: {:?}",
+            lost.held()
+        );
+    }
     let device = Device::open()?;
     devices.borrow_mut().push(device.clone());
     Ok(device)

@@ -351,6 +351,7 @@ mod tests {
         });
         assert!(seconds[0] == seconds[1] && seconds[1] > seconds[2], "{seconds:?}");
     }
+
     #[test]
     fn ops_of_one_kind_and_of_the_same_types_are_told_apart() {
         let (target, rates) = (Target::profile("lavapipe").unwrap(), Rates::assumed());

@@ -283,7 +283,8 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Goes on from the newest checkpoint on a device opened anew; where that is the same one, by the same plan.
+    /// Goes on from the newest checkpoint on a device opened anew. Where that is the same one, it is by the same plan, whatever
+    /// memory is left now: what the lost device had may still be counted. A device that refuses it is given a smaller one.
     fn come_back(self, open: &mut Open<'_>, watcher: &mut dyn Watcher) -> Result<Self, Error> {
         let mut told = Vec::new();
         let newest = self.folder.checkpoints().newest(&mut told)?;
@@ -300,7 +301,12 @@ impl<'a> Learner<'a> {
             device.choose_kernels_by(before.plan.target.rates);
             before
         } else {
-            self.run.plan_on(device.target(), memory::available().as_ref())?
+            let host = memory::available();
+            let planned = self.run.plan_on(device.target(), host.as_ref())?;
+            if let Some(refusal) = self.run.refusal(&planned, host.as_ref())? {
+                return Err(Error::Refused(Box::new(refusal)));
+            }
+            planned
         };
         let session = self.run.start(planned, &device, &mut |news| tell(watcher, news))?;
         let about = about(self.run, session.planned(), &self.remark);
