@@ -71,7 +71,7 @@ pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
 fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error> {
     let rates = target.rates.unwrap_or(Rates::assumed());
     let training = run.training()?;
-    let mut offers = training.offers(target, &rates)?;
+    let offers = training.offers(target, &rates)?;
     let described = offers.iter().find(|offer| offer.way == training.way()).copied();
     let fits = |offer: &Offer| {
         let allowed = training.allowed(target).is_none_or(|allowed| offer.bytes <= allowed);
@@ -81,7 +81,12 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
     let found = described.as_ref().and_then(fits).or_else(|| offers.iter().find_map(fits));
     let (chosen, planned_bytes) = found.unzip();
     let lines = chosen.map_or_else(Vec::new, |chosen| training.in_way(chosen.way).lines_beside(&training));
-    Training::keep_front(&mut offers);
+    let front = |training: &Training| {
+        let mut offers = training.offers_and_without_savings(target, &rates)?;
+        Training::keep_front(&mut offers);
+        Ok::<_, Error>(offers)
+    };
+    let offers = front(&training)?;
     let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.offered(offer, target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
     let exceeded = smallest.into_iter().flatten().map(|violation| violation.sentence()).collect();
@@ -94,7 +99,7 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
         rates,
         probed: probed.map(|probed| probed.adapter),
         front: offers,
-        front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| halves.front(target, &rates))?,
+        front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| front(&halves))?,
         chosen,
         planned_bytes,
         lines,
@@ -124,7 +129,13 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
         optimizer(&run.config),
         fit.target
     );
-    let mut parts = vec![about, table("memory", fit, &fit.front)];
+    let mut shown = fit.front.clone();
+    for spoken_of in [fit.described, fit.chosen].into_iter().flatten().filter(|offer| !fit.front.contains(offer)) {
+        let at = shown.partition_point(|offer| offer.seconds <= spoken_of.seconds);
+        shown.insert(at, spoken_of);
+    }
+    shown.dedup();
+    let mut parts = vec![about, table("memory", fit, &shown)];
     if !fit.front_in_halves.is_empty() {
         parts.push(table("storage = \"f16\"", fit, &fit.front_in_halves));
     }
@@ -137,6 +148,9 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
          are rounded\notherwise. What saves less than 2 % is left out. Memory is the least that a row can be given; where \
          there is more,\nuploads travel in larger pieces. Times are estimates by {times}."
     ));
+    if fit.described.is_some_and(|described| fit.front.first().is_some_and(|first| first.seconds < described.seconds)) {
+        parts.push("What is faster than the run as described does without what its run file saves.".into());
+    }
     parts.push(verdict(fit, out));
     parts.join("\n\n")
 }

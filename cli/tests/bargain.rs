@@ -69,6 +69,17 @@ fn fit_shows_what_memory_buys_and_writes_the_run_that_fits() {
     let planned = json(&scratch, "plan smaller.toml --json", 0);
     assert!(planned["bargain"].is_null() && planned["planned_bytes"].as_u64().unwrap() <= middle);
     assert_eq!(planned["memory"]["bytes"].as_u64().unwrap(), middle);
+    // Above a run that saves already stands what it would take without; it stays the choice.
+    let run = std::fs::read_to_string(scratch.path("run.toml")).unwrap();
+    scratch.write("saving.toml", &run.replace("accumulate = 2", "accumulate = 4"));
+    let saving = json(&scratch, "fit saving.toml --json", 0);
+    let (first, described) = (&saving["front"][0], &saving["described"]);
+    assert_eq!((first, &saving["chosen"]), (&front[0], described));
+    assert_eq!(described["way"]["accumulate"], 4);
+    let of = |offer: &Value| ["bytes", "seconds"].map(|key| offer[key].as_f64().unwrap());
+    let ([bytes, seconds], [less, longer]) = (of(first), of(described));
+    assert!(bytes > less && seconds < longer, "{first} {described}");
+    assert_has(&scratch.run("fit saving.toml", 0), &["as described; fits", "What is faster than the run as described"]);
 }
 
 /// Of a device that a probe found quicker with a texture.

@@ -7,6 +7,7 @@
 //! one. Where a probe found the device quicker with a texture, they depend on that as well: each way is in the list with
 //! one and without.
 
+use std::cmp::Ordering;
 use std::num::NonZero;
 use std::thread;
 
@@ -151,11 +152,23 @@ impl Training {
             parts.into_iter().flat_map(|part| part.join().expect("sketches do not panic")).collect()
         });
         offers.extend(self.with_and_without(first, bare));
-        let key = |way: &Way| (way.accumulate, way.segments, way.recompute, way.release_gradients, !way.keep_copies);
-        offers.sort_by(|a, b| {
-            let seconds = a.seconds.total_cmp(&b.seconds);
-            seconds.then(a.bytes.cmp(&b.bytes)).then_with(|| key(&a.way).cmp(&key(&b.way)))
-        });
+        offers.sort_by(Offer::faster_first);
+        Ok(offers)
+    }
+
+    /// The same beside those that do without what the run as described saves already, which take more memory and less
+    /// time: to see what that costs. A bargain does not look at these, as it keeps to what was described.
+    ///
+    /// # Errors
+    /// As [`Training::plan`].
+    pub fn offers_and_without_savings(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
+        let mut offers = self.offers(target, rates)?;
+        if self.way() != Way::PLAIN {
+            // What cannot be made so is none of them.
+            offers.extend(self.in_way(Way::PLAIN).offers(target, rates).unwrap_or_default());
+            offers.sort_by(Offer::faster_first);
+            offers.dedup();
+        }
         Ok(offers)
     }
 
@@ -271,6 +284,16 @@ impl Planned {
 }
 
 impl Offer {
+    /// Of two that take as long, the smaller comes first.
+    fn faster_first(&self, other: &Self) -> Ordering {
+        let key = |Offer { way, texture, .. }: &Self| {
+            let Way { accumulate, segments, recompute, release_gradients, keep_copies } = *way;
+            (accumulate, segments, recompute, release_gradients, !keep_copies, *texture)
+        };
+        let seconds = self.seconds.total_cmp(&other.seconds);
+        seconds.then(self.bytes.cmp(&other.bytes)).then_with(|| key(self).cmp(&key(other)))
+    }
+
     fn of(way: Way, sketch: &Sketch) -> Self {
         let seconds = sketch.seconds(way.accumulate);
         Self { way, texture: sketch.texture_bytes > 0, bytes: sketch.least_bytes(), seconds }

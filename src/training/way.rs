@@ -20,6 +20,10 @@ pub struct Way {
 }
 
 impl Way {
+    /// Nothing saved for time.
+    pub const PLAIN: Self =
+        Self { accumulate: 1, segments: None, recompute: None, release_gradients: false, keep_copies: true };
+
     /// It in a few words.
     pub fn told(self) -> String {
         let mut all = vec![match self.accumulate {
