@@ -81,12 +81,12 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
     let found = described.as_ref().and_then(fits).or_else(|| offers.iter().find_map(fits));
     let (chosen, planned_bytes) = found.unzip();
     let lines = chosen.map_or_else(Vec::new, |chosen| training.in_way(chosen.way).lines_beside(&training));
-    let front = |training: &Training| {
-        let mut offers = training.offers_and_without_savings(target, &rates)?;
+    let front = |training: &Training, offers: Vec<Offer>| {
+        let mut offers = training.beside_unsaved(offers, target, &rates);
         Training::keep_front(&mut offers);
-        Ok::<_, Error>(offers)
+        offers
     };
-    let offers = front(&training)?;
+    let offers = front(&training, offers);
     let smallest = offers.last().filter(|_| chosen.is_none()).map(|offer| training.offered(offer, target));
     let smallest = smallest.transpose()?.map(|planned| planned.plan.violations(planned.memory()));
     let exceeded = smallest.into_iter().flatten().map(|violation| violation.sentence()).collect();
@@ -99,7 +99,10 @@ fn find(run: &Run, target: &Target, probed: Option<Probed>) -> Result<Fit, Error
         rates,
         probed: probed.map(|probed| probed.adapter),
         front: offers,
-        front_in_halves: halves.map_or_else(|| Ok(Vec::new()), |halves| front(&halves))?,
+        front_in_halves: match halves {
+            Some(halves) => front(&halves, halves.offers(target, &rates)?),
+            None => Vec::new(),
+        },
         chosen,
         planned_bytes,
         lines,
@@ -148,8 +151,8 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
          are rounded\notherwise. What saves less than 2 % is left out. Memory is the least that a row can be given; where \
          there is more,\nuploads travel in larger pieces. Times are estimates by {times}."
     ));
-    if fit.described.is_some_and(|described| fit.front.first().is_some_and(|first| first.seconds < described.seconds)) {
-        parts.push("What is faster than the run as described does without what its run file saves.".into());
+    if fit.described.is_some_and(|described| described.way != Way::PLAIN) {
+        parts.push("The run file saves memory itself: ways that do without that are among the rows.".into());
     }
     parts.push(verdict(fit, out));
     parts.join("\n\n")

@@ -79,7 +79,7 @@ fn fit_shows_what_memory_buys_and_writes_the_run_that_fits() {
     let of = |offer: &Value| ["bytes", "seconds"].map(|key| offer[key].as_f64().unwrap());
     let ([bytes, seconds], [less, longer]) = (of(first), of(described));
     assert!(bytes > less && seconds < longer, "{first} {described}");
-    assert_has(&scratch.run("fit saving.toml", 0), &["as described; fits", "What is faster than the run as described"]);
+    assert_has(&scratch.run("fit saving.toml", 0), &["as described; fits", "The run file saves memory itself"]);
 }
 
 /// Of a device that a probe found quicker with a texture.

@@ -156,20 +156,17 @@ impl Training {
         Ok(offers)
     }
 
-    /// The same beside those that do without what the run as described saves already, which take more memory and less
-    /// time: to see what that costs. A bargain does not look at these, as it keeps to what was described.
-    ///
-    /// # Errors
-    /// As [`Training::plan`].
-    pub fn offers_and_without_savings(&self, target: &Target, rates: &Rates) -> Result<Vec<Offer>, Error> {
-        let mut offers = self.offers(target, rates)?;
+    /// `offers`, which are all of its own, beside those that do without what the run as described saves already, which take
+    /// more memory and less time: to see what that costs. A bargain does not look at these, as it keeps to what was
+    /// described.
+    pub fn beside_unsaved(&self, mut offers: Vec<Offer>, target: &Target, rates: &Rates) -> Vec<Offer> {
         if self.way() != Way::PLAIN {
             // What cannot be made so is none of them.
             offers.extend(self.in_way(Way::PLAIN).offers(target, rates).unwrap_or_default());
             offers.sort_by(Offer::faster_first);
             offers.dedup();
         }
-        Ok(offers)
+        offers
     }
 
     /// Its own way, as `sketched`; and without a texture, on the `bare` target, if it has one.
