@@ -280,7 +280,7 @@ fn no_kernel_binds_more_than_webgpu_promises() {
     for dispatch in dispatches() {
         let textures = dispatch.bindings.iter().filter(|binding| binding.texture_row.is_some()).count();
         let buffers = dispatch.bindings.len() - textures;
-        assert!(buffers <= 8 && textures <= 16, "{} binds {buffers} and {textures}", dispatch.shader.name);
+        assert!(buffers <= 8 && textures <= 4, "{} binds {buffers} and {textures}", dispatch.shader.name);
         assert!(dispatch.params.len() <= 128, "{}", dispatch.shader.name);
     }
 }

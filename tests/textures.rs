@@ -76,7 +76,7 @@ fn runs() -> Vec<(String, Training, Vec<Batch>)> {
         ("adam", Optimizer::adam(1e-3)),
         ("rmsprop", rmsprop(false, 0.0)),
         ("rmsprop with momentum", rmsprop(false, 0.9)),
-        ("centered rmsprop", rmsprop(true, 0.9)),
+        ("centered rmsprop", rmsprop(true, 0.0)),
         ("adagrad", Optimizer::adagrad(1e-3)),
         ("sgd", Optimizer::sgd(0.1, 0.0)),
     ] {

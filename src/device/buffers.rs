@@ -6,6 +6,9 @@ use crate::graph::Role;
 use crate::plan::Texture;
 use crate::shader::texture::TEXELS;
 
+/// What the texture is made of: bits are copied, and read as they are.
+pub(super) const TEXTURE_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Uint;
+
 /// How a plan's buffer for `role` is used.
 pub(super) fn usage(role: Role) -> wgpu::BufferUsages {
     let bound = match role {
@@ -44,9 +47,8 @@ pub(super) fn texture(device: &Device, of: Texture, given: u64) -> Result<wgpu::
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            // Bits are copied, and read as they are.
-            format: wgpu::TextureFormat::Rgba32Uint,
-            usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
+            format: TEXTURE_FORMAT,
+            usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::STORAGE_BINDING,
             view_formats: &[],
         })
     })

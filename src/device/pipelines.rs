@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::trust;
+use super::{buffers, trust};
 use crate::plan::Plan;
 use crate::schedule::{Access, Step};
 use crate::shader::Handing;
@@ -80,10 +80,10 @@ fn bind_group_layout(device: &wgpu::Device, bindings: &[bool]) -> wgpu::BindGrou
         has_dynamic_offset: false,
         min_binding_size: None,
     };
-    let texture = wgpu::BindingType::Texture {
-        sample_type: wgpu::TextureSampleType::Uint,
+    let texture = wgpu::BindingType::StorageTexture {
+        access: wgpu::StorageTextureAccess::ReadOnly,
+        format: buffers::TEXTURE_FORMAT,
         view_dimension: wgpu::TextureViewDimension::D2,
-        multisampled: false,
     };
     let entries: Vec<_> = (0u32..)
         .zip(bindings)

@@ -16,6 +16,9 @@ pub(super) const PIECE: u64 = 8 * ROW_BYTES / 4;
 /// rows.
 pub(super) const WHOLE: u64 = 64 * ROW_BYTES / 4;
 
+/// Operands that a dispatch reads from the texture, at most: as many storage textures as WebGPU promises.
+const OPERANDS: u64 = 4;
+
 /// Numbers that a workgroup goes through.
 const GROUP: u64 = 1024;
 
@@ -41,7 +44,8 @@ impl Streams {
         let wanted = self.read.saturating_mul(rows(4 * piece.min(len)) + 1);
         let rates = target.rates.filter(|_| target.textures != Textures::Never);
         let known = rates.and_then(|rates| Some((rates, rates.textures?, rates.textures?.streams?)));
-        let Some((rates, textures, share)) = known.filter(|_| u64::from(TEXELS).max(wanted) <= most) else {
+        let fits = self.read <= OPERANDS && u64::from(TEXELS).max(wanted) <= most;
+        let Some((rates, textures, share)) = known.filter(|_| fits) else {
             return false;
         };
         // As a plan's time is told of such dispatches.
@@ -117,6 +121,8 @@ mod tests {
         let found = target(Some(textures));
         assert!(is(&found, 1 << 20) && is(&found, PIECE) && !is(&found, 1 << 10));
         assert!(!is(&Target { textures: Textures::Never, ..found.clone() }, 1 << 20));
+        let five = Streams { read: 5, written: 4 };
+        assert!(!five.are_quicker_in_a_texture(&found, 1 << 20, PIECE), "no device has to have so many textures");
         for bad in [
             TextureRates { streams: None, ..textures },
             TextureRates { streams: Some(1.0), ..textures },

@@ -32,6 +32,10 @@
 
 use std::fmt::Write;
 
+/// What the plan's texture is to a kernel. A storage texture has one level, so that a driver finds a texel by less than one
+/// of a texture that is sampled, of which each thread may want another level.
+const TEXTURE: &str = "texture_storage_2d<rgba32uint, read>";
+
 /// One declaration.
 pub(super) struct Numbers<'a> {
     pub binding: u32,
@@ -103,13 +107,13 @@ impl<'a> Numbers<'a> {
             (0, _) => ("f32", "return $[i];", "$[i] = to;"),
             (3, _) => ("u32", "return $[i];", "$[i] = to;"),
             (4, _) => (
-                "texture_2d<u32>",
-                "let t = i / 4u; return bitcast<vec4<f32>>(textureLoad($, vec2<u32>(t % 4096u, t / 4096u), 0));",
+                TEXTURE,
+                "let t = i / 4u; return bitcast<vec4<f32>>(textureLoad($, vec2<u32>(t % 4096u, t / 4096u)));",
                 "$[i / 4u] = to;",
             ),
             (5, _) => (
-                "texture_2d<u32>",
-                "let t = i / 8u; let all = textureLoad($, vec2<u32>(t % 4096u, t / 4096u), 0); \
+                TEXTURE,
+                "let t = i / 8u; let all = textureLoad($, vec2<u32>(t % 4096u, t / 4096u)); \
                  let w = select(all.xy, all.zw, i % 8u >= 4u); \
                  return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));",
                 "",
@@ -172,14 +176,14 @@ mod tests {
         for storage in [4, 5] {
             let text = declared(storage, 4, "reads");
             assert!(text.contains(&format!("% {}u", crate::shader::texture::TEXELS)), "{text}");
-            assert!(text.contains("texture_2d<u32>") && !text.contains("storage"), "{text}");
+            assert!(text.contains(TEXTURE) && !text.contains("var<storage"), "{text}");
         }
     }
 
     #[test]
     fn what_is_changed_in_place_is_read_from_the_texture_beside_it() {
         let text = declared(4, 4, "updates");
-        let parts = ["@binding(3) var<storage, read_write> x:", "@binding(4) var x_was: texture_2d<u32>;"];
+        let parts = ["@binding(3) var<storage, read_write> x:", "@binding(4) var x_was: texture_storage_2d<"];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         assert!(text.contains("fn get_x(") && text.contains("fn put_x("), "{text}");
     }
