@@ -51,6 +51,16 @@ struct Fit {
     exceeded: Vec<String>,
 }
 
+impl Fit {
+    /// What is spoken of and is not on the front, as something else is both faster and smaller.
+    fn beside_the_front(&self) -> Vec<Offer> {
+        let mut beside: Vec<Offer> = [self.described, self.chosen].into_iter().flatten().collect();
+        beside.retain(|offer| !self.front.contains(offer));
+        beside.dedup();
+        beside
+    }
+}
+
 pub(crate) fn fit(args: &FitArgs) -> Result<(), Failure> {
     let (target, probed) = known(profile(&args.profile)?);
     let mut config = config(args.run.as_deref())?;
@@ -133,11 +143,10 @@ fn text(run: &Run, fit: &Fit, out: Option<&Path>) -> String {
         fit.target
     );
     let mut shown = fit.front.clone();
-    for spoken_of in [fit.described, fit.chosen].into_iter().flatten().filter(|offer| !fit.front.contains(offer)) {
-        let at = shown.partition_point(|offer| offer.seconds <= spoken_of.seconds);
-        shown.insert(at, spoken_of);
+    for beside in fit.beside_the_front() {
+        let at = shown.partition_point(|offer| offer.seconds <= beside.seconds);
+        shown.insert(at, beside);
     }
-    shown.dedup();
     let mut parts = vec![about, table("memory", fit, &shown)];
     if !fit.front_in_halves.is_empty() {
         parts.push(table("storage = \"f16\"", fit, &fit.front_in_halves));
@@ -216,7 +225,8 @@ fn worthwhile(offers: &[Offer], fit: &Fit) -> Vec<Offer> {
     let mut rows: Vec<Offer> = Vec::new();
     for (i, offer) in offers.iter().enumerate() {
         let spoken_of = [fit.chosen, fit.described].contains(&Some(*offer));
-        let saves = rows.last().is_none_or(|last| offer.bytes as f64 <= PART * last.bytes as f64);
+        let least = rows.iter().map(|row| row.bytes).min();
+        let saves = least.is_none_or(|least| offer.bytes as f64 <= PART * least as f64);
         if spoken_of || saves || i + 1 == offers.len() {
             rows.push(*offer);
         }

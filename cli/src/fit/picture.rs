@@ -37,7 +37,8 @@ impl Frame {
 pub(super) fn picture(run: &Run, fit: &Fit) -> String {
     const MIB: f64 = 1_048_576.0;
     let [width, height] = SIZE;
-    let all = || fit.front.iter().chain(&fit.front_in_halves).chain(&fit.described);
+    let beside = fit.beside_the_front();
+    let all = || fit.front.iter().chain(&fit.front_in_halves).chain(&beside);
     let mib = |bytes: u64| bytes as f64 / MIB;
     let budget = fit.memory.map(mib).filter(|memory| all().any(|o| mib(o.bytes) * 4.0 > *memory));
     let x = Axis::around(all().map(|o| o.seconds), true);
@@ -93,6 +94,9 @@ pub(super) fn picture(run: &Run, fit: &Fit) -> String {
     }
     svg += &series(&frame, &fit.front_in_halves, "#d55e00", fit);
     svg += &series(&frame, &fit.front, "#0072b2", fit);
+    for offer in &beside {
+        svg += &point(&frame, offer, "#0072b2", fit);
+    }
     let mut legend = vec![("#0072b2", "storage f32")];
     legend.extend((!fit.front_in_halves.is_empty()).then_some(("#d55e00", "storage f16, another rounding")));
     for (i, (colour, name)) in (0u32..).zip(legend) {
@@ -125,16 +129,20 @@ fn series(frame: &Frame, offers: &[Offer], colour: &str, fit: &Fit) -> String {
     }
     let mut svg = format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n");
     for offer in offers {
-        let [x, y] = at(offer);
-        let (radius, stroke) = if fit.chosen == Some(*offer) { (8.0, "#222") } else { (5.0, "#fff") };
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\" stroke=\"{stroke}\" \
-             stroke-width=\"1.5\"><title>{}: {}, {}</title></circle>",
-            escape(&told(offer)),
-            Bytes(offer.bytes),
-            seconds(offer.seconds)
-        );
+        svg += &point(frame, offer, colour, fit);
     }
     svg
+}
+
+/// One way, larger where it is the choice.
+fn point(frame: &Frame, offer: &Offer, colour: &str, fit: &Fit) -> String {
+    let [x, y] = frame.at(offer.seconds, offer.bytes as f64 / 1_048_576.0);
+    let (radius, stroke) = if fit.chosen == Some(*offer) { (8.0, "#222") } else { (5.0, "#fff") };
+    format!(
+        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\" stroke=\"{stroke}\" \
+         stroke-width=\"1.5\"><title>{}: {}, {}</title></circle>\n",
+        escape(&told(offer)),
+        Bytes(offer.bytes),
+        seconds(offer.seconds)
+    )
 }
