@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use plimsoll::ops::matmul::kernel::{Epilogue, Product, variants};
-use plimsoll::ops::{Layout, Op};
+use plimsoll::ops::{Layout, Op, timestep_by_each_kernel};
 use plimsoll::shader::{Handing, Shader};
 use plimsoll::target::{DeviceKind, Rates, Target, TextureRates, Windows};
 
@@ -47,13 +47,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     for target in targets()? {
         for specimen in Op::specimens() {
-            specimen.mixed_dispatches(&target).iter().for_each(|dispatch| add(&dispatch.shader));
+            for dispatch in specimen.mixed_dispatches(&target) {
+                add(&dispatch.shader);
+                timestep_by_each_kernel(&dispatch, &target).iter().for_each(|(_, own)| add(&own.shader));
+            }
         }
         // No one specimen gets most of these.
         let all = variants(&target, false).into_iter();
         for (variant, layout) in all.flat_map(|v| [Layout::Nn, Layout::Nt, Layout::Tn].map(|layout| (v, layout))) {
             let product = Product::new(layout, [4, 4, 4], Epilogue::default());
             (0..=2).flat_map(mixtures).for_each(|storages| add(&variant.shader(&product, storages)));
+            if variant.is_textured() {
+                // What is added to is in the texture as well, where it is in full.
+                let onto = Product { epilogue: Epilogue { accumulate: true, ..Epilogue::default() }, ..product };
+                (0..=1).for_each(|factors| add(&variant.shader(&onto, [factors, factors, 0, 4])));
+            }
         }
     }
     std::fs::create_dir_all(&folder)?;

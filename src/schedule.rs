@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::graph::{Base, Graph};
 use crate::ids::{NodeId, ValueId};
-use crate::ops::{Binding, Dispatch, Lowering, Operand};
+use crate::ops::{Binding, Dispatch, Lowering, Operand, keep_in_texture};
 use crate::target::Target;
 
 /// One dispatch and the values it binds.
@@ -32,6 +32,8 @@ pub struct Access {
     pub slack: u64,
     /// The row of the plan's texture that it is copied to and read from, if it is.
     pub texture_row: Option<u32>,
+    /// Whether it lies there already, where an earlier step of the node had it copied.
+    pub texture_kept: bool,
 }
 
 impl Access {
@@ -183,10 +185,13 @@ pub(crate) fn steps_of(
             bytes: b.bytes.start + offset..b.bytes.end + offset,
             slack: b.slack,
             texture_row: b.texture_row,
+            texture_kept: b.texture_kept,
         }
     };
-    let dispatches = node.op.rule().lower(&at).into_iter();
+    let mut dispatches = node.op.rule().lower(&at);
+    keep_in_texture(&mut dispatches);
     dispatches
+        .into_iter()
         .map(|dispatch| Step { node: id, accesses: dispatch.bindings.iter().map(access).collect(), dispatch })
         .collect()
 }

@@ -165,6 +165,7 @@ fn step(node: NodeId, dispatch: Dispatch, values: [ValueId; 4]) -> Step {
         bytes: binding.bytes.clone(),
         slack: binding.slack,
         texture_row: binding.texture_row,
+        texture_kept: binding.texture_kept,
     });
     Step { node, accesses: accesses.collect(), dispatch }
 }

@@ -14,6 +14,7 @@ use plimsoll::nn::{Cell, Model, Recurrent, Task};
 use plimsoll::ops::Function;
 use plimsoll::ops::matmul::kernel::{Variant, variants};
 use plimsoll::plan::replay::Fault;
+use plimsoll::schedule::{Access, Step};
 use plimsoll::shader::texture::ROW_BYTES;
 use plimsoll::target::{Rates, Target, TextureRates, Textures, Windows};
 use plimsoll::training::{Batch, Optimizer, ParameterGroup, Planned, Session, StepReport, Storage, Training};
@@ -87,12 +88,26 @@ fn runs() -> Vec<(String, Training, Vec<Batch>)> {
         let rows = |step| Batch::numbers(noise(1600, step), noise(20, 100 + step));
         all.push((name.to_string(), training, (0..STEPS).map(rows).collect()));
     }
+    // Gradients that are added to in several micro-steps, of more rows than one.
+    let several = Training {
+        accumulate: 3,
+        ..Training::new(Model::new().linear(300).tanh().linear(132).output(), Task::regression(204, 4), 12)
+    };
+    let several = Training { optimizer: Optimizer::sgd(0.1, 0.9), ..several };
+    let few = |step| Batch::numbers(noise(12 * 204, step), noise(48, 100 + step));
+    all.push(("micro-steps".to_string(), several, (0..STEPS).map(few).collect()));
     for (name, cell) in [("rnn", Cell::Rnn(Function::Tanh)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)] {
         let training = language_model(cell);
         let batches = following(&training, VOCABULARY, STEPS);
         all.push((name.to_string(), training, batches));
         let rows = |step| Batch::numbers(noise(60, step), noise(40, 100 + step)).with_lengths(vec![5, 2, 0, 1]);
         all.push((format!("{name} with lengths"), ragged(cell), (0..STEPS).map(rows).collect()));
+        // A weight and gates of several rows.
+        let wide = Model::new().embedding(12).recurrent(Recurrent::new(cell, 128)).output();
+        let wide = Training::new(wide, Task::next_token(VOCABULARY), 32).window(4);
+        let wide = Training { optimizer: Optimizer::sgd(0.5, 0.0), ..wide };
+        let batches = following(&wide, VOCABULARY, STEPS);
+        all.push((format!("wide {name}"), wide, batches));
     }
     all
 }
@@ -116,11 +131,15 @@ fn trained(planned: Planned, device: &Device, batches: &[Batch]) -> (Vec<StepRep
 fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
     let device = device();
     let Some(target) = target(&device) else { return };
-    let mut shaders = BTreeSet::new();
+    let (mut shaders, mut beside) = (BTreeSet::new(), BTreeSet::new());
     for (name, training, batches) in runs() {
         for storage in [Storage::F32, Storage::F16] {
             let training = training.clone().storage(storage);
-            let plan = |textures| training.plan(&Target { textures, ..target.clone() }).unwrap();
+            // Where tiles of any size take next to no time, none is worth having gates apart.
+            let tiles = if name.starts_with("wide") { Some(0.5) } else { TextureRates::FREE.tiles };
+            let textures = TextureRates { tiles, ..TextureRates::FREE };
+            let rates = target.rates.map(|rates| Rates { textures: Some(textures), ..rates });
+            let plan = |textures| training.plan(&Target { textures, rates, ..target.clone() }).unwrap();
             let (with, without) = (plan(Textures::Quicker), plan(Textures::Never));
             assert!(textured(&with.plan) >= 6, "{name}, {storage:?}: {}", textured(&with.plan));
             assert_eq!((textured(&without.plan), without.plan.texture.rows), (0, 0), "{name}, {storage:?}");
@@ -128,7 +147,15 @@ fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
             assert_eq!(more, with.plan.texture.rows * ROW_BYTES, "{name}, {storage:?}");
             for step in &with.plan.schedule.steps {
                 let is_textured = step.accesses.iter().any(|access| access.texture_row.is_some());
-                shaders.extend(is_textured.then_some(step.dispatch.shader.name));
+                let shader = &step.dispatch.shader;
+                shaders.extend(is_textured.then_some(shader.name));
+                // What is changed is read there, be it the gates of cells or what products are added to.
+                let changes = |was: &Access| {
+                    let is_of_it = |now: &Access| (now.reads, &now.bytes) == (was.reads, &was.bytes);
+                    was.texture_row.is_some() && step.accesses.iter().any(|now| now.writes.is_some() && is_of_it(now))
+                };
+                let is_read = step.accesses.iter().any(changes);
+                beside.extend(is_read.then_some((storage == Storage::F32, shader.name)));
             }
             let (with, without) = (trained(with, &device, &batches), trained(without, &device, &batches));
             assert_eq!(with.0, without.0, "{name}, {storage:?}");
@@ -138,13 +165,19 @@ fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
     let streams =
         ["activation_gradient", "adagrad", "adam", "column_sum", "rmsprop", "sgd", "sgd_momentum", "sum_of_squares"];
     assert!(streams.iter().all(|name| shaders.contains(name)), "{shaders:?}");
+    let of_cells = ["gru_gradient_subgroup", "gru_subgroup", "lstm_gradient_subgroup", "lstm_subgroup"];
+    assert!(
+        of_cells.iter().all(|name| beside.contains(&(true, name)) && !beside.contains(&(false, name))),
+        "{beside:?}"
+    );
+    assert!(beside.contains(&(true, "matmul_subgroup_tn")), "{beside:?}");
 }
 
 #[test]
 fn what_is_seen_dispatch_by_dispatch_and_timed_is_what_runs() {
     let device = device();
     let Some(target) = target(&device) else { return };
-    let (_, training, batches) = runs().remove(2);
+    let (_, training, batches) = runs().into_iter().find(|(name, ..)| name == "lstm").unwrap();
     let mut whole = Session::start(training.plan(&target).unwrap(), &device).unwrap();
     let mut timed = Session::start(training.plan(&target).unwrap(), &device).unwrap();
     let wanted = run(&mut whole, &batches);
@@ -310,7 +343,7 @@ fn a_copy_that_is_not_where_it_is_read_is_found_before_anything_runs() {
     };
     let row = |plan: &mut Plan, factor: usize, row| plan.schedule.steps[at].accesses[factor].texture_row = Some(row);
     let faults = [
-        broken(&|plan| row(plan, 1, 0)),
+        broken(&|plan| row(plan, 0, 0)),
         broken(&|plan| row(plan, 1, 1 << 20)),
         broken(&|plan| plan.texture.rows = 1),
         broken(&|plan| plan.schedule.steps[at].accesses[0].slack = 4),
@@ -318,6 +351,39 @@ fn a_copy_that_is_not_where_it_is_read_is_found_before_anything_runs() {
     ];
     for (i, fault) in faults.iter().enumerate() {
         assert!(matches!(fault, Err(Fault::Copies { step, .. }) if *step == at), "{i}: {fault:?}");
+    }
+}
+
+#[test]
+fn a_weight_is_copied_once_for_all_timesteps_and_what_would_not_be_there_is_found() {
+    let Some(target) = target(&device()) else { return };
+    for cell in [Cell::Rnn(Function::Tanh), Cell::Gru, Cell::Lstm] {
+        let plan = language_model(cell).window(32).plan(&target).unwrap().plan;
+        plan.replay().unwrap();
+        let steps = plan.schedule.programs.iter().find(|program| program.name == "first").unwrap().steps.clone();
+        let kept = |at: &usize| plan.schedule.steps[*at].accesses.iter().any(|access| access.texture_kept);
+        // Of 32 timesteps all but the first have it there, and as many products back. Other cells go back in 8 pieces, with a
+        // product in front of each; of the last timestep there is none.
+        let wanted = 31 + if cell == Cell::Rnn(Function::Tanh) { 31 } else { 8 * 3 - 1 };
+        assert_eq!(steps.clone().filter(kept).count(), wanted, "{cell:?}");
+        let at = steps.clone().find(kept).unwrap();
+        let accesses = &plan.schedule.steps[at].accesses;
+        let factor = accesses.iter().position(|access| access.texture_kept).unwrap();
+        let weight = accesses[factor].reads;
+        let faults = |change: &dyn Fn(&mut [Step]), of: usize| {
+            let mut plan = plan.clone();
+            change(&mut plan.schedule.steps);
+            let fault = plan.replay();
+            assert!(matches!(fault, Err(Fault::Copies { step, .. }) if step == of), "{cell:?}: {fault:?}");
+        };
+        faults(&|steps| steps[at].accesses[factor].texture_row = Some(1), at);
+        faults(&|steps| steps[at].accesses[factor].bytes.end -= 16, at);
+        faults(&|steps| steps[at].accesses[factor].reads = steps[at].accesses[1 - factor].reads, at);
+        // The timestep before writes the weight, has something else copied over it, or has not copied it itself.
+        faults(&|steps| steps[at - 1].accesses.iter_mut().for_each(|a| a.writes = a.writes.and(weight)), at);
+        let other = 1 - factor;
+        faults(&|steps| steps[at].accesses[other].texture_row = steps[at].accesses[factor].texture_row, at);
+        faults(&|steps| steps[at - 1].accesses[factor].texture_kept = true, at - 1);
     }
 }
 

@@ -57,6 +57,7 @@ impl Chain {
             bytes: binding.bytes.clone(),
             slack: binding.slack,
             texture_row: binding.texture_row,
+            texture_kept: binding.texture_kept,
         };
         let step = Step { node, accesses: dispatch.bindings.iter().map(access).collect(), dispatch };
         let work = 2.0 * f64::from(m) * f64::from(n) * f64::from(k);

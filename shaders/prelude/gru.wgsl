@@ -14,6 +14,9 @@ struct Params {
     t: u32,
 //: end
     a: u32, b: u32, bias: u32, gates: u32, q: u32, y: u32, lengths: u32,
+//: if HG == 1
+    xp: u32,
+//: end
 }
 var<immediate> p: Params;
 //: include moment
@@ -25,11 +28,19 @@ const BIAS = 1u; // there is a bias
 //: numbers 4 q H UNITS writes (B, H)
 //: numbers 5 y H UNITS writes (B, H)
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;  // (B) if LEN is 1
+// HG: 1 where what is there before is read from the texture.
+//: if HG == 1
+//: numbers 7 xp 4 UNITS reads (B, 3 H)
+fn xp_at(i: u32) -> Units { return get_xp(p.xp + i); }
+//: else
+fn xp_at(i: u32) -> Units { return get_gates(of_now(p.gates, 3u * p.n) + i); }
+//: end
 
 // Finishes units from `unit` on, given the sums of r, z and n, and a fourth that is nothing.
 fn cell(row: u32, unit: u32, sum_r: Units, sum_z: Units, sum_n: Units, none: Units) {
     let at = row * p.n + unit;
-    let gate = of_now(p.gates, 3u * p.n) + row * 3u * p.n + unit;
+    let sums = row * 3u * p.n + unit;
+    let gate = of_now(p.gates, 3u * p.n) + sums;
     let before = h_before(row, unit);
     var r = Units(0.0);
     var z = Units(1.0);
@@ -38,9 +49,9 @@ fn cell(row: u32, unit: u32, sum_r: Units, sum_z: Units, sum_n: Units, none: Uni
     var h_now = before;
     if !is_held(row) {
         linear = sum_n;
-        r = logistics(get_gates(gate) + sum_r);
-        z = logistics(get_gates(gate + p.n) + sum_z);
-        n = hyperbolic(fma(r, linear, get_gates(gate + 2u * p.n)));
+        r = logistics(xp_at(sums) + sum_r);
+        z = logistics(xp_at(sums + p.n) + sum_z);
+        n = hyperbolic(fma(r, linear, xp_at(sums + 2u * p.n)));
         h_now = fma(z, before - n, n);
     }
     put_gates(gate, r);

@@ -25,6 +25,9 @@ struct Params {
 //: else
     a: u32, b: u32, after: u32, dy: u32, gates: u32, q: u32, before: u32, carry: u32,
 //: end
+//: if HG == 1
+    made: u32,
+//: end
 }
 var<immediate> p: Params;
 //: include moment
@@ -37,6 +40,13 @@ var<immediate> p: Params;
 //: numbers 5-W q H V updates (B, H), then its gradient
 //: numbers 6-W h H V reads (B, H), of the timestep before
 //: numbers 7-W carry 0 V updates (B, H) dh
+// HG: 1 where gates are read from the texture.
+//: if HG == 1
+//: numbers 8 made 4 V reads (B, 3 H)
+fn gate_at(i: u32) -> Num { return get_made(p.made + i); }
+//: else
+fn gate_at(i: u32) -> Num { return get_gates(of_these(p.gates, 3u * p.n) + i); }
+//: end
 
 //: if W == 1
 // Where another dispatch made the step after, what it left is bound on its own.
@@ -94,12 +104,13 @@ fn first(col: u32) -> Num { return Num(0.0); }
 
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
-    let gate = of_these(p.gates, 3u * p.n) + row * 3u * p.n + col;
+    let of_row = row * 3u * p.n + col;
+    let gate = of_these(p.gates, 3u * p.n) + of_row;
     let at_q = of_these(p.q, p.n) + at;
     let carried = p.carry + at;
-    let r = get_gates(gate);
-    let z = get_gates(gate + p.n);
-    let n = get_gates(gate + 2u * p.n);
+    let r = gate_at(of_row);
+    let z = gate_at(of_row + p.n);
+    let n = gate_at(of_row + 2u * p.n);
     let dh = sum + get_dy(of_these(p.dy, p.n) + at) + get_carry(carried);
     let dn = dh * (1.0 - z) * (1.0 - n * n);
     put_gates(gate, dn * get_q(at_q) * r * (1.0 - r));

@@ -14,6 +14,9 @@ struct Params {
     t: u32,
 //: end
     a: u32, b: u32, bias: u32, gates: u32, before: u32, c: u32, y: u32, lengths: u32,
+//: if HG == 1
+    xp: u32,
+//: end
 }
 var<immediate> p: Params;
 //: include moment
@@ -26,11 +29,19 @@ const BIAS = 1u; // there is a bias
 //: numbers 5 c H UNITS writes (B, H)
 //: numbers 6 y H UNITS writes (B, H)
 @group(0) @binding(7) var<storage, read_write> lengths: array<u32>;     // (B) if LEN is 1
+// HG: 1 where what is there before is read from the texture.
+//: if HG == 1
+//: numbers 8 xp 4 UNITS reads (B, 4 H)
+fn xp_at(i: u32) -> Units { return get_xp(p.xp + i); }
+//: else
+fn xp_at(i: u32) -> Units { return get_gates(of_now(p.gates, 4u * p.n) + i); }
+//: end
 
 // Finishes units from `unit` on, given the sums of i, f, g and o.
 fn cell(row: u32, unit: u32, sum_i: Units, sum_f: Units, sum_g: Units, sum_o: Units) {
     let at = row * p.n + unit;
-    let gate = of_now(p.gates, 4u * p.n) + row * 4u * p.n + unit;
+    let sums = row * 4u * p.n + unit;
+    let gate = of_now(p.gates, 4u * p.n) + sums;
     let before = c_before_at(at);
     var i = Units(0.0);
     var f = Units(1.0);
@@ -41,10 +52,10 @@ fn cell(row: u32, unit: u32, sum_i: Units, sum_f: Units, sum_g: Units, sum_o: Un
     if is_held(row) {
         h_now = h_before(row, unit);
     } else {
-        i = logistics(get_gates(gate) + sum_i);
-        f = logistics(get_gates(gate + p.n) + sum_f);
-        g = hyperbolic(get_gates(gate + 2u * p.n) + sum_g);
-        o = logistics(get_gates(gate + 3u * p.n) + sum_o);
+        i = logistics(xp_at(sums) + sum_i);
+        f = logistics(xp_at(sums + p.n) + sum_f);
+        g = hyperbolic(xp_at(sums + 2u * p.n) + sum_g);
+        o = logistics(xp_at(sums + 3u * p.n) + sum_o);
         c_now = fma(f, before, i * g);
         h_now = o * hyperbolic(c_now);
     }

@@ -23,6 +23,9 @@ struct Params {
 //: else
     a: u32, b: u32, dy: u32, gates: u32, before: u32, carry: u32, lengths: u32,
 //: end
+//: if HG == 1
+    made: u32,
+//: end
 }
 var<immediate> p: Params;
 //: include moment
@@ -38,12 +41,20 @@ var<immediate> p: Params;
 //: end
 //: numbers 5 carry 0 V updates (2, B, H) dh, dc
 @group(0) @binding(6) var<storage, read_write> lengths: array<u32>;   // (B) if LEN is 1
+// HG: 1 where gates are read from the texture.
+//: if HG == 1
+//: numbers 7 made 4 V reads (B, 4 H)
+fn gate_at(i: u32) -> Num { return get_made(p.made + i); }
+//: else
+fn gate_at(i: u32) -> Num { return get_gates(of_these(p.gates, 4u * p.n) + i); }
+//: end
 
 fn first(col: u32) -> Num { return Num(0.0); }
 
 fn keep(row: u32, col: u32, sum: Num) {
     let at = row * p.n + col;
-    let gate = of_these(p.gates, 4u * p.n) + row * 4u * p.n + col;
+    let of_row = row * 4u * p.n + col;
+    let gate = of_these(p.gates, 4u * p.n) + of_row;
     let of_h = p.carry + at;
     let of_c = of_h + p.m * p.n;
     let dh = sum + get_dy(of_these(p.dy, p.n) + at) + get_carry(of_h);
@@ -55,10 +66,10 @@ fn keep(row: u32, col: u32, sum: Num) {
         put_gates(gate + 3u * p.n, Num(0.0));
         return;
     }
-    let i = get_gates(gate);
-    let f = get_gates(gate + p.n);
-    let g = get_gates(gate + 2u * p.n);
-    let o = get_gates(gate + 3u * p.n);
+    let i = gate_at(of_row);
+    let f = gate_at(of_row + p.n);
+    let g = gate_at(of_row + 2u * p.n);
+    let o = gate_at(of_row + 3u * p.n);
     let before = c_before(at);
     let tanh_c = tangents(fma(f, before, i * g));
     let dc = get_carry(of_c) + dh * o * (1.0 - tanh_c * tanh_c);

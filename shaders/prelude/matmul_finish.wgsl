@@ -16,7 +16,7 @@ fn keep(row: u32, col: u32, sum: Num) {
     var v = sum;
 //: if E == 0
 //: if A == 1
-    v += get_c(p.c + i);
+    v += get_c(p.was + i);
 //: end
 //: if S == 1
     v *= slopes({F}u, get_extra(p.extra + i));
@@ -25,7 +25,7 @@ fn keep(row: u32, col: u32, sum: Num) {
 //: end
 //: else
     let f = p.flags >> FUNCTION;
-    if (p.flags & ACCUMULATE) != 0u { v += get_c(p.c + i); }
+    if (p.flags & ACCUMULATE) != 0u { v += get_c(p.was + i); }
     if (p.flags & SLOPE) != 0u {
         v *= slopes(f, get_extra(p.extra + i));
     } else {

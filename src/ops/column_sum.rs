@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::common::{check_old, start};
-use super::streams::{Source, Streams};
+use super::streams::{Source, Streams, WHOLE};
 use super::{
     Binary, Binding, Bound, Dispatch, Emit, Fill, InPlace, Lowering, Op, Operand, Rule, ShapeError, Site, Slope,
     Specimen, clamp,
@@ -42,7 +42,8 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
     let Walk { threads, times, parts } = walk(at.target, cols / width, width);
     let one = Streams { read: 1, written: 0 };
     let by_fours = parts == 1 && width == 4 && at.inputs[x].dtype == DType::F32;
-    let textured = by_fours && one.are_quicker_as_a_whole(at.target, at.inputs[x].len());
+    let len = at.inputs[x].len();
+    let textured = by_fours && len <= most(at.target) && one.are_quicker_in_a_texture(at.target, len, len);
     let source = Source::new(textured, at.inputs[x].bytes());
     let storage = source.storage(at.storage(Operand::Input(x)));
     let constants = [("H", storage), ("V", width), ("W", threads), ("Q", times), ("G", parts)];
@@ -53,6 +54,13 @@ pub(super) fn dispatch(at: &Lowering, x: usize, cols: u32, y: Binding, accumulat
         bindings: vec![source.operand(0, at.read(x)), y],
         tile: None,
     }
+}
+
+/// Numbers that are summed in the texture, at most. Most are a gradient that is a factor of products too, for which a texture
+/// that products are read from has at least as much room.
+fn most(target: &Target) -> u64 {
+    let of_products = target.rates.and_then(|rates| rates.textures?.tiles);
+    if of_products.is_some() { 8 * WHOLE } else { WHOLE }
 }
 
 /// Who sums what.

@@ -269,6 +269,7 @@ pub use activation::Function;
 pub use bound::Bound;
 pub use common::ShapeError;
 pub use derivation::Derivation;
+pub(crate) use dispatch::keep_in_texture;
 pub use dispatch::{Binding, Dispatch};
 pub use elementwise_loss::Measure;
 pub use gradient_bound::Term;

@@ -177,9 +177,9 @@ pub(super) fn parameters(plan: &Plan) -> Result<(), Fault> {
 
 /// Fails at the first dispatch that would not find what is copied for it to the texture.
 pub(super) fn copies(plan: &Plan) -> Result<(), Fault> {
-    let mut steps = plan.schedule.steps.iter().enumerate();
-    match steps.find(|(_, step)| !texture::is_sound(plan, step)) {
-        Some((step, Step { dispatch, .. })) => Err(Fault::Copies { step, shader: dispatch.shader.name }),
+    let mut programs = plan.schedule.programs.iter();
+    match programs.find_map(|program| texture::not_found(plan, program.steps.clone())) {
+        Some(step) => Err(Fault::Copies { step, shader: plan.schedule.steps[step].dispatch.shader.name }),
         None => Ok(()),
     }
 }

@@ -51,7 +51,7 @@ impl Rates {
 
     /// What a kernel that goes through numbers takes beside the same of buffers.
     fn share_of(&self, step: &Step) -> f64 {
-        let textures = self.textures.filter(|_| step.copied().next().is_some());
+        let textures = self.textures.filter(|_| step.textured().next().is_some());
         textures.and_then(|textures| textures.streams).unwrap_or(1.0)
     }
 }

@@ -304,10 +304,10 @@ impl Variant {
         }
     }
 
-    /// How long it takes in the same units until it begins, as its factors are copied.
-    pub(crate) fn copying(self, product: &Product, rates: Rates) -> u64 {
+    /// How long it takes in the same units until it begins, as so many bytes of its factors are copied.
+    pub(crate) fn copying(self, product: &Product, bytes: u64, rates: Rates) -> u64 {
         let textures = rates.textures.filter(|_| self.is_textured());
-        let seconds = textures.map_or(0.0, |textures| textures.seconds_of(product.factor_bytes()));
+        let seconds = textures.map_or(0.0, |textures| textures.seconds_of(bytes));
         let unit = rates.unit_seconds * (f64::from(product.k) + rates.tile_terms) / rates.workgroups;
         #[allow(
             clippy::cast_possible_truncation,
@@ -376,17 +376,19 @@ pub fn dispatch(
 
 /// The cheapest kernel of those made for `target`, should both factors be kept in `halves` or not.
 pub(crate) fn choose(product: &Product, target: &Target, at_quads: bool, halves: bool) -> Variant {
-    choose_of(&variants(target, halves), product, target, at_quads)
+    choose_of(&variants(target, halves), product, product.copied_bytes(target), target, at_quads)
 }
 
-/// The cheapest of `all`, of which those made for the target come first.
-pub(crate) fn choose_of(all: &[Variant], product: &Product, target: &Target, at_quads: bool) -> Variant {
+/// The cheapest of `all`, of which those made for the target come first, where so many bytes are `copied` for one that reads
+/// its factors from a texture.
+pub(crate) fn choose_of(all: &[Variant], product: &Product, copied: u64, target: &Target, at_quads: bool) -> Variant {
     let family = all.iter().filter(|v| v.is_made_for_what(all[0]));
     let fitting = family.filter(|v| v.fits(product) && (at_quads || v.width() == Width::One));
     let rates = target.rates.unwrap_or(Rates::assumed());
     let known = fitting.filter(|v| !v.is_too_tall(product, rates) && v.has_room(product, target));
     let known = known.filter_map(|v| Some((v, v.share(target)?)));
-    let quickest = known.min_by_key(|(v, share)| v.cost(product, *share).saturating_add(v.copying(product, rates)));
+    let quickest =
+        known.min_by_key(|(v, share)| v.cost(product, *share).saturating_add(v.copying(product, copied, rates)));
     *quickest.expect("every family has a kernel for any product").0
 }
 

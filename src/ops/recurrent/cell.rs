@@ -5,13 +5,10 @@ use std::cell::RefCell;
 use bytemuck::{cast_slice, pod_read_unaligned};
 
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{
-    Epilogue, Product, Tile, Variant, Width, choose_of, gated, in_texture, put_in_texture, variants,
-};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, gated, in_texture, variants};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
-use crate::shader::texture::TEXEL_BYTES;
 use crate::target::{Rates, Target};
 
 /// A cell, with a kernel for each family of products.
@@ -21,9 +18,11 @@ pub(super) struct Cell {
     /// The recurrent weight.
     pub(super) weight: Operand,
     /// Gates that a thread sums for each unit; 0 where a thread's sums are of one kind.
-    gates: u32,
+    pub(super) gates: u32,
     /// How many of the first bindings are factors: the left one may lie in two places.
-    factors: usize,
+    pub(super) factors: usize,
+    /// The gates among the bindings, which are made of what is there before, or `None` where nothing but a state is.
+    pub(super) changed: Option<usize>,
     /// These go through a window in one dispatch.
     pub(super) window_subgroup: Shader,
     pub(super) window_shared: Shader,
@@ -38,6 +37,7 @@ pub(super) const LSTM: Cell = Cell {
     weight: Operand::Input(2),
     gates: 4,
     factors: 2,
+    changed: Some(3),
     window_subgroup: shader!("lstm_window_subgroup"),
     window_shared: shader!("lstm_window_shared"),
     subgroup: shader!("lstm_subgroup"),
@@ -51,6 +51,7 @@ pub(super) const LSTM_GRADIENT: Cell = Cell {
     weight: Operand::Input(4),
     gates: 0,
     factors: 2,
+    changed: Some(3),
     window_subgroup: shader!("lstm_gradient_window_subgroup"),
     window_shared: shader!("lstm_gradient_window_shared"),
     subgroup: shader!("lstm_gradient_subgroup"),
@@ -64,6 +65,7 @@ pub(super) const GRU: Cell = Cell {
     weight: Operand::Input(2),
     gates: 3,
     factors: 2,
+    changed: Some(3),
     window_subgroup: shader!("gru_window_subgroup"),
     window_shared: shader!("gru_window_shared"),
     subgroup: shader!("gru_subgroup"),
@@ -77,6 +79,7 @@ pub(super) const GRU_GRADIENT: Cell = Cell {
     weight: Operand::Input(5),
     gates: 0,
     factors: 3,
+    changed: Some(4),
     window_subgroup: shader!("gru_gradient_window_subgroup"),
     window_shared: shader!("gru_gradient_window_shared"),
     subgroup: shader!("gru_gradient_subgroup"),
@@ -90,6 +93,7 @@ pub(super) const ELMAN: Cell = Cell {
     weight: Operand::Input(2),
     gates: 0,
     factors: 2,
+    changed: None,
     window_subgroup: shader!("elman_window_subgroup"),
     window_shared: shader!("elman_window_shared"),
     subgroup: shader!("elman_subgroup"),
@@ -103,6 +107,7 @@ pub(super) const ELMAN_GRADIENT: Cell = Cell {
     weight: Operand::Input(2),
     gates: 0,
     factors: 2,
+    changed: None,
     window_subgroup: shader!("elman_gradient_window_subgroup"),
     window_shared: shader!("elman_gradient_window_shared"),
     subgroup: shader!("elman_gradient_subgroup"),
@@ -143,8 +148,11 @@ pub(super) struct Step {
 
 /// The kernels of timesteps that were lowered before in the same window, by their depth and whether operands start at
 /// quads: nothing else tells one timestep's from another's.
-#[derive(Default)]
-pub(super) struct Chosen(RefCell<Vec<(Like, Kernel)>>);
+pub(super) struct Chosen {
+    /// Timesteps that follow one another, with nothing else in between.
+    times: u32,
+    known: RefCell<Vec<(Like, Kernel)>>,
+}
 
 /// The depth of a timestep, and whether its operands start at quads.
 type Like = (u32, bool);
@@ -152,10 +160,21 @@ type Like = (u32, bool);
 /// A kernel, written out, and its workgroups.
 type Kernel = (Variant, Shader, [u32; 3]);
 
+/// Constants of a text that tell how numbers are stored, and what else does not depend on the kernel.
+pub(super) type Stored = [(&'static str, u32)];
+
+impl Chosen {
+    /// None as yet, of so many timesteps that follow one another, with nothing else in between.
+    pub(super) fn of(times: u32) -> Self {
+        Self { times, known: RefCell::default() }
+    }
+}
+
 impl Cell {
     /// The dispatch of a timestep, with what the cell binds, in that order; the factors come first.
     pub(super) fn dispatch<const N: usize>(&self, at: &Lowering, step: Step, bindings: [Binding; N]) -> Dispatch {
-        self.dispatch_of(at, step, bindings, &Chosen::default())
+        let times = at.outputs[0].shape.first().copied().unwrap_or(1);
+        self.dispatch_of(at, step, bindings, &Chosen::of(times))
     }
 
     /// The same in a window of which these kernels are `chosen` already.
@@ -167,20 +186,18 @@ impl Cell {
         chosen: &Chosen,
     ) -> Dispatch {
         let like: Like = (step.depth, start_at_quads(at, &bindings));
-        let known = chosen.0.borrow().iter().find(|(of, _)| *of == like).map(|(_, kernel)| kernel.clone());
+        let known = chosen.known.borrow().iter().find(|(of, _)| *of == like).map(|(_, kernel)| kernel.clone());
         let (variant, shader, groups) = known.unwrap_or_else(|| {
-            let variant = self.choose(step, at.target, like.1);
-            let (shader, groups) = self.kernel(variant, step, self.constants(at, step.flags));
-            chosen.0.borrow_mut().push((like, (variant, shader.clone(), groups)));
+            let stored = self.constants(at, step.flags);
+            let variant = self.choose(step, chosen.times, at.target, like.1, &stored);
+            let (shader, groups) = self.kernel(variant, step, at.target, &stored);
+            chosen.known.borrow_mut().push((like, (variant, shader.clone(), groups)));
             (variant, shader, groups)
         });
-        let mut bound = bindings.map(|binding| at.aligned(binding));
+        let mut bound = bindings.map(|binding| at.aligned(binding)).to_vec();
         if variant.is_textured() {
-            let factors = bound.iter_mut().take(self.factors).map(|(factor, start)| {
-                let element_bytes = at.type_bound(factor).dtype.bytes();
-                (factor, start, element_bytes)
-            });
-            of_depth(step.depth, factors);
+            let element_bytes: Vec<u64> = bound.iter().map(|(factor, _)| at.type_bound(factor).dtype.bytes()).collect();
+            self.put_in_texture(&mut bound, &element_bytes, step.depth, shader.constant("HG") == Some(1));
         }
         let mut params = vec![step.batch, step.hidden, step.depth, step.stride, step.flags, step.t];
         params.extend(bound.iter().map(|(_, start)| start));
@@ -188,23 +205,35 @@ impl Cell {
             shader,
             params: cast_slice(&params).to_vec(),
             groups,
-            bindings: bound.map(|(binding, _)| binding).to_vec(),
+            bindings: bound.into_iter().map(|(binding, _)| binding).collect(),
             tile: Some(with_cell(variant.work_on(at.target, step.depth))),
         }
     }
 
-    /// The quickest kernel for a timestep.
-    fn choose(&self, step: Step, target: &Target, at_quads: bool) -> Variant {
-        let plain = choose_of(&kernels(target), &self.product(step, 0), target, at_quads);
+    /// The quickest kernel for a timestep, of so many that go through the same weight, where numbers are stored as
+    /// `stored` says.
+    fn choose(&self, step: Step, times: u32, target: &Target, at_quads: bool, stored: &Stored) -> Variant {
+        // Where a kernel has its factors in the texture.
+        let copied = |variant: Variant, product: &Product| {
+            let [state, weight] = product.bytes_of_each();
+            let gates = self.reads_gates_from_texture(variant, step, target, stored);
+            let gates = if gates { self.gates_bytes(step) } else { 0 };
+            state.saturating_add(weight / u64::from(times.max(1))).saturating_add(gates)
+        };
+        let product = self.product(step, 0);
+        let has_room = |variant: &Variant| !variant.is_textured() || self.has_room(*variant, step, target);
+        let all: Vec<Variant> = kernels(target).into_iter().filter(has_room).collect();
+        let textured = all.iter().find(|variant| variant.is_textured());
+        let of_all = textured.map_or(0, |textured| copied(*textured, &product));
+        let plain = choose_of(&all, &product, of_all, target, at_quads);
         let by_fours = self.gates > 0 && at_quads && step.hidden.is_multiple_of(4);
-        let has_room = |variant: &Variant| variant.has_room(&self.product(step, self.gates_apart(*variant)), target);
         let of_gates = self.gated(target).filter(|variant| by_fours && variant.share(target).is_some());
         let of_gates = of_gates.filter(has_room);
         let rates = target.rates.unwrap_or(Rates::assumed());
         let cost = |variant: &Variant| {
             let product = self.product(step, self.gates_apart(*variant));
             let turns = (variant.tiles(&product) as f64 / rates.workgroups).max(1.0).ceil();
-            let copying = variant.copying(&product, rates) as f64 / rates.workgroups;
+            let copying = variant.copying(&product, copied(*variant, &product), rates) as f64 / rates.workgroups;
             turns * f64::from(variant.work_on(target, step.depth).cost) + copying
         };
         let all = [plain].into_iter().chain(of_gates);
@@ -219,12 +248,12 @@ impl Cell {
     }
 
     /// How many quads of this kernel are each of another gate, if any.
-    fn gates_apart(&self, variant: Variant) -> u32 {
+    pub(super) fn gates_apart(&self, variant: Variant) -> u32 {
         if variant.quads() > 2 { self.gates } else { 0 }
     }
 
     /// The kernel that makes a timestep by this variant, where numbers are stored as `stored` says, and its workgroups.
-    fn kernel(&self, variant: Variant, step: Step, stored: Vec<(&'static str, u32)>) -> (Shader, [u32; 3]) {
+    fn kernel(&self, variant: Variant, step: Step, target: &Target, stored: &Stored) -> (Shader, [u32; 3]) {
         let [tile_columns, tile_rows] = variant.tile();
         let apart = self.gates_apart(variant);
         let product = self.product(step, apart);
@@ -235,8 +264,12 @@ impl Cell {
         };
         let mut constants = variant.constants(self.layout);
         let is_factor = |name: &str| variant.is_textured() && matches!(name, "HA" | "HB");
-        let factors = |(name, storage)| (name, if is_factor(name) { in_texture(storage) } else { storage });
-        constants.extend(stored.into_iter().map(factors));
+        let factors =
+            |(name, storage): (&'static str, u32)| (name, if is_factor(name) { in_texture(storage) } else { storage });
+        if self.changed.is_some() {
+            constants.push(("HG", self.reads_gates_from_texture(variant, step, target, stored).into()));
+        }
+        constants.extend(stored.iter().copied().map(factors));
         constants.push(("W", 0));
         if self.gates > 0 {
             // Units that a thread finishes at once.
@@ -278,24 +311,17 @@ pub(super) fn kernels(target: &Target) -> Vec<Variant> {
     variants(target, false).into_iter().filter(|variant| !variant.is_tall()).collect()
 }
 
-/// Has the factors of a timestep's product read from the texture; where it has no terms, as little of them as there can be.
-fn of_depth<'a>(depth: u32, factors: impl Iterator<Item = (&'a mut Binding, &'a mut u32, u64)>) {
-    put_in_texture(factors.map(|(factor, start, element_bytes)| {
-        if depth == 0 {
-            factor.bytes.end = factor.bytes.end.min(factor.bytes.start + TEXEL_BYTES);
-        }
-        (factor, start, element_bytes)
-    }));
-}
-
 /// The same timestep by each kernel that there is for it on `target`, so that tests can hold all of them against the
-/// reference; none where `dispatch` is no timestep of a cell.
+/// reference; none where `dispatch` is no timestep of a cell, or is one that reads from a texture already.
 #[doc(hidden)]
 pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Variant, Dispatch)> {
     let shader = &dispatch.shader;
     let is_of = |cell: &&Cell| [&cell.subgroup, &cell.tiled, &cell.direct].iter().any(|one| one.name == shader.name);
     let cells = [LSTM, LSTM_GRADIENT, GRU, GRU_GRADIENT, ELMAN, ELMAN_GRADIENT];
     let Some(cell) = cells.iter().find(is_of) else { return Vec::new() };
+    if dispatch.copied_bytes().is_some() {
+        return Vec::new();
+    }
     let word = |at: usize| pod_read_unaligned::<u32>(&dispatch.params[4 * at..4 * at + 4]);
     let step = Step { batch: word(0), hidden: word(1), depth: word(2), stride: word(3), flags: word(4), t: word(5) };
     let names = ["H", "HA", "HB", "LEN", "F", "G"].into_iter();
@@ -303,14 +329,17 @@ pub fn timestep_by_each_kernel(dispatch: &Dispatch, target: &Target) -> Vec<(Var
     let wide = shader.constant("V") == Some(Width::Four as u32);
     let all = kernels(target).into_iter().chain(cell.gated(target));
     let made = all.filter(|kernel| wide || kernel.width() == Width::One).map(|kernel| {
-        let (own, groups) = cell.kernel(kernel, step, stored.clone());
+        let (own, groups) = cell.kernel(kernel, step, target, &stored);
         let mut made = Dispatch { shader: own, groups, ..dispatch.clone() };
         if kernel.is_textured() {
             let element_bytes = |name| if shader.constant(name) == Some(0) { 4 } else { 2 };
-            let mut starts: Vec<u32> = (0..cell.factors).map(|factor| word(STARTS + factor)).collect();
-            let factors = made.bindings.iter_mut().zip(&mut starts).zip(["HA", "HB", "HA"]);
-            of_depth(step.depth, factors.map(|((factor, start), name)| (factor, start, element_bytes(name))));
-            made.params[4 * STARTS..4 * (STARTS + cell.factors)].copy_from_slice(cast_slice(&starts));
+            let of_factors = ["HA", "HB", "HA"].map(element_bytes);
+            let starts = (0..made.bindings.len()).map(|at| word(STARTS + at));
+            let mut bound: Vec<_> = made.bindings.drain(..).zip(starts).collect();
+            cell.put_in_texture(&mut bound, &of_factors, step.depth, made.shader.constant("HG") == Some(1));
+            made.params.truncate(4 * STARTS);
+            made.params.extend(bound.iter().flat_map(|(_, start)| start.to_le_bytes()));
+            made.bindings = bound.into_iter().map(|(binding, _)| binding).collect();
         }
         (kernel, made)
     });

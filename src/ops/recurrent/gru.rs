@@ -84,7 +84,7 @@ impl Rule for Gru {
         // Something has to be bound, even though it is not read.
         let bias = at.read(if self.bias { 3 } else { 2 });
         let lengths = at.read(if self.lengths { at.inputs.len() - 1 } else { 2 });
-        let chosen = Chosen::default();
+        let chosen = Chosen::of(e.time);
         let one = |t: u32| {
             let bindings = [
                 e.state_before(at, t, [1, 0], y),

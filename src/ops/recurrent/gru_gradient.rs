@@ -76,7 +76,7 @@ impl Rule for GruGradient {
         let step = Step { batch: e.batch, hidden: e.hidden, depth: 0, stride: e.width(3), flags: 0, t: 0 };
         let [dgates, dq, carry] = [0, 1, 2].map(Operand::Output);
         let w = at.read(5);
-        let chosen = Chosen::default();
+        let chosen = Chosen::of(steps);
         let one = |t: u32| {
             // A product of depth 0 is nothing but its cell.
             let (depth, after, dq_after) = match e.after(t) {

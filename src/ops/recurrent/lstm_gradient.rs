@@ -80,7 +80,7 @@ impl Rule for LstmGradient {
         let [dgates, carry] = [0, 1].map(Operand::Output);
         let w = at.read(4);
         let lengths = at.read(if self.lengths { 6 } else { 4 });
-        let chosen = Chosen::default();
+        let chosen = Chosen::of(steps);
         let one = |t: u32| {
             // A product of depth 0 is nothing but its cell.
             let (depth, after) = match e.after(t) {

@@ -35,6 +35,7 @@ mod gru_weight;
 mod lstm;
 mod lstm_gradient;
 mod piecewise;
+mod textured;
 mod weight;
 mod whole;
 

@@ -16,6 +16,7 @@ use bytemuck::cast_slice;
 
 use super::Window;
 use super::cell::{Cell, DOWN, Step, kernels, start_at_quads, with_cell};
+use super::textured::WEIGHT;
 use crate::ops::matmul::Layout;
 use crate::ops::matmul::kernel::{Product, Tile, Variant, Width};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
@@ -111,10 +112,14 @@ impl Cell {
         let seconds = whole.tile.seconds(whole.groups.into(), &rates);
         let one_by_one = single.tile.map_or(0.0, |tile| {
             let groups = single.groups.iter().map(|&n| f64::from(n)).product();
-            tile.seconds(groups, &rates) + rates.begun_seconds(single)
+            // All timesteps but the first find the weight in the texture.
+            let mut later = single.clone();
+            later.bindings.iter_mut().skip(WEIGHT).take(1).for_each(|w| w.texture_kept = w.texture_row.is_some());
+            let begun = rates.begun_seconds(single) + rates.begun_seconds(&later) * f64::from(steps.steps - 1);
+            tile.seconds(groups, &rates) * f64::from(steps.steps) + begun
         });
         // Of a single timestep there is nothing to be gained but a kernel to compile.
-        let quicker = seconds + rates.dispatch_seconds < one_by_one * f64::from(steps.steps);
+        let quicker = seconds + rates.dispatch_seconds < one_by_one;
         if asked == Windows::Quicker && !(quicker && steps.steps > 1 && seconds < LONGEST) {
             return None;
         }
@@ -130,6 +135,7 @@ impl Cell {
         };
         constants.extend(self.constants(at, flags));
         constants.push(("W", 1));
+        constants.extend(self.changed.map(|_| ("HG", 0)));
         if self.columns() > 1 {
             constants.push(("UNITS", 1));
         }

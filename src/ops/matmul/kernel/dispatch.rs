@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable, bytes_of};
 
-use super::{Extra, Product, Variant, Width};
+use super::{Extra, Product, Variant, Width, in_texture};
 use crate::ops::{Binding, Dispatch, clamp};
 use crate::shader::texture;
 use crate::target::Target;
@@ -31,8 +31,8 @@ struct Params {
     k: u32,
     flags: u32,
     stride: u32,
-    /// First elements of `a`, `b`, `extra` and `c` in what is bound.
-    starts: [u32; 4],
+    /// First elements of `a`, `b`, `extra` and `c` in what is bound, and of `c` where it is read.
+    starts: [u32; 5],
 }
 
 impl Operands {
@@ -50,6 +50,7 @@ pub(crate) fn put_in_texture<'a>(factors: impl IntoIterator<Item = (&'a mut Bind
     let mut row = 0;
     for (factor, start, element_bytes) in factors {
         factor.texture_row = Some(clamp(row));
+        factor.texture_kept = false;
         *start += clamp(row * texture::ROW_BYTES / element_bytes);
         row += texture::rows(factor.bound_bytes());
     }
@@ -65,26 +66,36 @@ pub fn dispatch_with(variant: Variant, product: &Product, target: &Target, opera
     let extra = extra.unwrap_or_else(|| a.clone());
     let mut bytes = dtypes.iter().map(|dtype| dtype.bytes());
     let mut bound = [a, b, extra, c].map(|o| o.aligned(target.place_align(), bytes.next().expect("one for each")));
+    let mut was = bound[3].clone();
+    was.0.writes = None;
+    let adds = variant.is_textured() && product.reads_sums_from_texture(target, dtypes[3]);
     if variant.is_textured() {
-        let factors = bound.iter_mut().zip(dtypes).take(2);
-        put_in_texture(factors.map(|((factor, start), dtype)| (factor, start, dtype.bytes())));
+        let [a, b, ..] = &mut bound;
+        // The right factor in front, as the weight of a cell: of products with one weight it stays where it is.
+        let copied = [(b, dtypes[1]), (a, dtypes[0])].into_iter().chain(adds.then_some((&mut was, dtypes[3])));
+        put_in_texture(copied.map(|((factor, start), dtype)| (factor, start, dtype.bytes())));
     }
+    let [a, b, extra, c] = bound.each_ref().map(|(_, start)| *start);
     let params = Params {
         m: product.m,
         n: product.n,
         k: product.k,
         flags: product.epilogue.flags(),
         stride: product.a_stride,
-        starts: bound.each_ref().map(|(_, start)| *start),
+        starts: [a, b, extra, c, was.1],
     };
+    let mut storages = dtypes.map(|dtype| target.storage(dtype));
+    if adds {
+        storages[3] = in_texture(storages[3]);
+    }
     let [columns, rows] = variant.tile();
     let (rows, most) = (product.m.div_ceil(rows), target.limits.max_compute_workgroups_per_dimension);
     let folds = rows.div_ceil(most.max(1)).max(1);
     Dispatch {
-        shader: variant.shader(product, dtypes.map(|dtype| target.storage(dtype))),
+        shader: variant.shader(product, storages),
         params: bytes_of(&params).to_vec(),
         groups: [product.n.div_ceil(columns), rows.div_ceil(folds), folds],
-        bindings: bound.map(|(binding, _)| binding).to_vec(),
+        bindings: bound.into_iter().chain(adds.then_some(was)).map(|(binding, _)| binding).collect(),
         tile: Some(variant.work_on(target, product.k)),
     }
 }

@@ -2,6 +2,11 @@
 
 use crate::ops::{Function, clamp};
 use crate::shader::texture;
+use crate::target::Target;
+use crate::tensor::DType;
+
+/// Terms of a sum, at most, where it takes a share of the time worth saving to read what it is added to.
+const FEW_TERMS: u32 = 256;
 
 /// How the two factors lie in memory; `c` is always `(m, n)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,18 +44,32 @@ impl Product {
         Self { layout, m, n, k, a_stride, epilogue }
     }
 
-    /// Bytes of both factors, where they are in full.
-    pub(super) fn factor_bytes(&self) -> u64 {
-        self.bytes_of_each().into_iter().fold(0, u64::saturating_add)
+    /// Bytes that a kernel has in the texture if it reads its factors from there, where all are in full.
+    pub(super) fn copied_bytes(&self, target: &Target) -> u64 {
+        let sums = if self.reads_sums_from_texture(target, DType::F32) { self.sums_bytes() } else { 0 };
+        self.bytes_of_each().into_iter().fold(sums, u64::saturating_add)
+    }
+
+    fn sums_bytes(&self) -> u64 {
+        (u64::from(self.m) * u64::from(self.n)).saturating_mul(4)
     }
 
     /// Rows of a texture that they take so, at most: either may begin within a texel, or lie in two places.
-    pub(super) fn texture_rows(&self) -> u32 {
+    pub(crate) fn texture_rows(&self) -> u32 {
         let rows = self.bytes_of_each().map(|bytes| texture::rows(bytes) + 2).into_iter().fold(0, u64::saturating_add);
         clamp(rows.next_multiple_of(texture::BLOCK_ROWS))
     }
 
-    fn bytes_of_each(&self) -> [u64; 2] {
+    /// Whether a kernel that reads its factors from the texture reads from there as well what it adds its sums to, of this
+    /// type: of many terms the sums take so long that it matters little.
+    pub(super) fn reads_sums_from_texture(&self, target: &Target, dtype: DType) -> bool {
+        let rows = (texture::rows(self.sums_bytes()) + 1).next_multiple_of(texture::BLOCK_ROWS);
+        let has_room = rows.saturating_add(self.texture_rows().into()) <= target.limits.max_texture_dimension_2d.into();
+        self.epilogue.accumulate && self.k <= FEW_TERMS && dtype == DType::F32 && has_room
+    }
+
+    /// Bytes of each factor, where it is in full.
+    pub(crate) fn bytes_of_each(&self) -> [u64; 2] {
         let [m, n, k, stride] = [self.m, self.n, self.k, self.a_stride].map(u64::from);
         let rows = if self.layout == Layout::Tn { k } else { m };
         [(rows, stride), (n, k)].map(|(rows, each)| rows.saturating_mul(each).saturating_mul(4))

@@ -1,7 +1,7 @@
 //! What is chosen where, and that the texts agree with the numbers in Rust.
 
 use super::*;
-use crate::ops::{Function, Operand};
+use crate::ops::{Function, Operand, clamp};
 use crate::target::TextureRates;
 use crate::tensor::TensorType;
 
@@ -148,8 +148,44 @@ fn an_operand_may_start_anywhere() {
     let at = Lowering { inputs: &types, outputs: &[], wanted: &[], target: &target };
     let dispatch = dispatch(&plain, &at, [all(0), all(32)], None, all(68));
     let params: Vec<u32> = dispatch.params.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
-    assert_eq!(params, [4, 4, 4, 0, 4, 0, 0, 0, 1], "68 is one element past a multiple of 32");
+    assert_eq!(params, [4, 4, 4, 0, 4, 0, 0, 0, 1, 1], "68 is one element past a multiple of 32");
     assert_eq!(dispatch.bindings[2], dispatch.bindings[0], "what is not there is bound to something that is");
+}
+
+#[test]
+fn what_few_terms_are_added_to_is_read_from_the_texture_beside_the_factors() {
+    let rates = Rates { textures: Some(TextureRates::FREE), ..Rates::assumed() };
+    let target = Target { rates: Some(rates), ..on("lavapipe") };
+    let onto = Epilogue { accumulate: true, ..Epilogue::default() };
+    let dispatched = |target: &Target, extents: [u32; 3], epilogue| {
+        let made = Product { epilogue, ..product(Layout::Tn, extents) };
+        let [m, n, k] = extents.map(u64::from);
+        let types = [TensorType::f32(&[clamp(m * k)]), TensorType::f32(&[clamp(n * k)])];
+        let outputs = [TensorType::f32(&[clamp(m * n + 4)])];
+        let at = Lowering { inputs: &types, outputs: &outputs, wanted: &[true], target };
+        let factors = [(0, m), (1, n)].map(|(i, extent)| Binding::read(Operand::Input(i), 0..4 * extent * k));
+        let c = Binding::update(Operand::Output(0), Operand::Output(0), 16..16 + 4 * m * n);
+        dispatch(&made, &at, factors, None, c)
+    };
+    // Of 64 KiB a row: the factors have one each, and what is added to begins 16 bytes behind where it is bound.
+    let few = dispatched(&target, [256, 256, 64], onto);
+    assert_eq!(few.shader.constant("HC"), Some(4));
+    let rows: Vec<_> = few.bindings.iter().map(|binding| binding.texture_row).collect();
+    assert_eq!(rows, [Some(1), Some(0), None, None, Some(2)]);
+    let [c, was] = [3, 4].map(|at| few.bindings[at].clone());
+    assert_eq!((was.reads, &was.bytes, was.writes), (c.reads, &c.bytes, None));
+    let start = |at: usize| u32::from_le_bytes(few.params[20 + 4 * at..24 + 4 * at].try_into().unwrap());
+    assert_eq!([start(3), start(4)], [4, 2 * clamp(texture::ROW_BYTES / 4) + 4]);
+    // Of many terms, with nothing to add to, and where the texture would be too large for it, there is no such binding.
+    let without = |target: &Target, extents, epilogue| {
+        let dispatch = dispatched(target, extents, epilogue);
+        assert_eq!((dispatch.bindings.len(), dispatch.shader.constant("HC")), (4, Some(0)), "{extents:?}");
+    };
+    without(&target, [256, 256, 260], onto);
+    without(&target, [256, 256, 64], Epilogue::default());
+    let mut small = target.clone();
+    small.limits.max_texture_dimension_2d = texture::TEXELS;
+    without(&small, [16384, 16384, 64], onto);
 }
 
 #[test]
