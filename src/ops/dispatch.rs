@@ -21,7 +21,7 @@ pub struct Binding {
     /// Bytes bound in front of those, so that the binding starts at a multiple of the device's
     /// alignment; the shader is told to skip them. See [`Binding::aligned`].
     pub slack: u64,
-    /// The row of the plan's texture that it is copied to before the shader runs, which reads it from there; `None`
+    /// The row of the plan's texture from which on the shader reads it, copied there before unless it is `texture_kept`; `None`
     /// where the shader has it in a buffer. See [`texture`](crate::shader::texture).
     pub texture_row: Option<u32>,
     /// Whether it is in the texture already, where the dispatches of the same node before had it copied.

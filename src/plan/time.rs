@@ -5,7 +5,7 @@
 //! a window      the same, and for each row turns * turn_seconds + weights / turn_weights_per_second
 //! another       bytes * max(workgroups / groups, 1), and a share of that where it reads from the texture
 //! bytes         moved / bytes_per_second
-//! a dispatch    one of these + dispatch_seconds, and what it takes to copy what it reads to the texture
+//! a dispatch    one of these + dispatch_seconds, and what it takes to copy to the texture what it reads there anew
 //! an update     max(first + (accumulate - 1) * next + update, what the host takes) + submission_seconds
 //! ```
 //!

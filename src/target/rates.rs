@@ -66,7 +66,7 @@ impl TextureRates {
     /// Those of a device that is told to have everything in a texture that a kernel could read there.
     pub const FREE: Self = Self { tiles: Some(0.01), streams: Some(0.01), seconds: 0.0, bytes_per_second: 1e15 };
 
-    /// Seconds that a dispatch takes longer that reads so many bytes there.
+    /// Seconds that a dispatch takes longer that has so many bytes copied there.
     pub fn seconds_of(&self, bytes: u64) -> f64 {
         self.seconds + bytes as f64 / self.bytes_per_second
     }

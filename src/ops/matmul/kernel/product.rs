@@ -54,7 +54,7 @@ impl Product {
         (u64::from(self.m) * u64::from(self.n)).saturating_mul(4)
     }
 
-    /// Rows of a texture that they take so, at most: either may begin within a texel, or lie in two places.
+    /// Rows of a texture that they take so, at most, each in one place: either may begin within a texel.
     pub(crate) fn texture_rows(&self) -> u32 {
         let rows = self.bytes_of_each().map(|bytes| texture::rows(bytes) + 2).into_iter().fold(0, u64::saturating_add);
         clamp(rows.next_multiple_of(texture::BLOCK_ROWS))
