@@ -379,11 +379,26 @@ fn a_weight_is_copied_once_for_all_timesteps_and_what_would_not_be_there_is_foun
         faults(&|steps| steps[at].accesses[factor].texture_row = Some(1), at);
         faults(&|steps| steps[at].accesses[factor].bytes.end -= 16, at);
         faults(&|steps| steps[at].accesses[factor].reads = steps[at].accesses[1 - factor].reads, at);
-        // The timestep before writes the weight, has something else copied over it, or has not copied it itself.
-        faults(&|steps| steps[at - 1].accesses.iter_mut().for_each(|a| a.writes = a.writes.and(weight)), at);
+        // Both factors in the same rows; the timestep before writes the weight, or has not had it copied itself.
         let other = 1 - factor;
         faults(&|steps| steps[at].accesses[other].texture_row = steps[at].accesses[factor].texture_row, at);
+        faults(&|steps| steps[at - 1].accesses.iter_mut().for_each(|a| a.writes = a.writes.and(weight)), at);
         faults(&|steps| steps[at - 1].accesses[factor].texture_kept = true, at - 1);
+        // One that reads the weight from its buffer has something else copied where the next one looks for it.
+        let over = |steps: &mut [Step]| {
+            let accesses = &mut steps[at].accesses;
+            accesses[other].texture_row = accesses[factor].texture_row.take();
+        };
+        faults(&over, at + 1);
+        // What a program before has had copied is not relied on.
+        let mut split = plan.clone();
+        let program = split.schedule.programs.iter().position(|program| program.name == "first").unwrap();
+        let mut second = split.schedule.programs[program].clone();
+        split.schedule.programs[program].steps.end = at;
+        second.steps.start = at;
+        split.schedule.programs.insert(program + 1, second);
+        let fault = split.replay();
+        assert!(matches!(fault, Err(Fault::Copies { step, .. }) if step == at), "{cell:?}: {fault:?}");
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Cell {
     pub(super) gates: u32,
     /// How many of the first bindings are factors: the left one may lie in two places.
     pub(super) factors: usize,
-    /// The gates among the bindings, which are made of what is there before, or `None` where nothing but a state is.
+    /// The gates among the bindings, which may be read from the texture before they are changed; `None` of a cell without.
     pub(super) changed: Option<usize>,
     /// These go through a window in one dispatch.
     pub(super) window_subgroup: Shader,
