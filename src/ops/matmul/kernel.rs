@@ -98,8 +98,6 @@ const SUBGROUP_TILES: [[u32; 2]; 7] = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2
 const GATED_ROWS: [u32; 2] = [16, 32];
 /// Quads that a thread sums, from which on a tile takes so many registers that a probe has to tell how fast it is.
 const MANY_QUADS: u32 = 128;
-/// Rows of a subgroup tile that move up at once, as others are finished.
-const MOVED_ROWS: u32 = 16;
 
 /// How what is stored so in a buffer is stored in a texture; see `shader::numbers`.
 pub(crate) fn in_texture(storage: u32) -> u32 {
@@ -186,7 +184,7 @@ impl Variant {
     pub(crate) fn constants(self, layout: Layout) -> Vec<(&'static str, u32)> {
         let mut constants = match self {
             Variant::Subgroup { lanes, rows, quads, .. } | Variant::Textured { lanes, rows, quads } => {
-                vec![("L", lanes), ("TM", rows), ("Q", quads), ("M", rows.min(MOVED_ROWS))]
+                vec![("L", lanes), ("TM", rows), ("Q", quads)]
             }
             Variant::Tiled { tiling, .. } => tiling.constants(layout),
             Variant::Cooperative { matrices, .. } => matrices.constants(layout),
