@@ -23,8 +23,12 @@ fn targets() -> Vec<Target> {
     // One that reads from a texture wherever there is a kernel for it.
     let textures = Some(TextureRates::FREE);
     let rates = Some(Rates { textures, ..Rates::assumed() });
-    let textured = Target { rates, windows: Windows::Stepwise, ..Target::profile("lavapipe").unwrap() };
-    shipped.chain([wide, narrow, textured]).collect()
+    let textured = [Windows::Stepwise, Windows::Whole].map(|windows| Target {
+        rates,
+        windows,
+        ..Target::profile("lavapipe").unwrap()
+    });
+    shipped.chain([wide, narrow]).chain(textured).collect()
 }
 
 /// Every dispatch of every specimen on every target, with floats in full and in halves.

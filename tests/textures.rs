@@ -174,6 +174,38 @@ fn the_same_bits_come_out_with_factors_in_a_texture_and_without() {
 }
 
 #[test]
+fn a_window_in_one_dispatch_reads_its_weight_from_the_texture() {
+    let device = device();
+    let Some(target) = target(&device) else { return };
+    let mut shaders = BTreeSet::new();
+    let cells = ["rnn", "gru", "lstm"];
+    for (name, training, batches) in
+        runs().into_iter().filter(|(name, ..)| cells.iter().any(|cell| name.contains(cell)))
+    {
+        for storage in [Storage::F32, Storage::F16] {
+            let training = training.clone().storage(storage);
+            let plan =
+                |textures| training.plan(&Target { textures, windows: Windows::Whole, ..target.clone() }).unwrap();
+            let (with, without) = (plan(Textures::Quicker), plan(Textures::Never));
+            for step in &with.plan.schedule.steps {
+                let name = step.dispatch.shader.name;
+                let read = step.accesses.iter().filter(|access| access.texture_row.is_some()).count();
+                if name.contains("_window_") {
+                    assert_eq!(read, 1, "{name}");
+                    shaders.insert(name);
+                }
+            }
+            let (with, without) = (trained(with, &device, &batches), trained(without, &device, &batches));
+            assert_eq!(with.0, without.0, "{name}, {storage:?}");
+            assert!(with.1 == without.1, "{name}, {storage:?}: parameters differ");
+        }
+    }
+    let cells = ["elman", "elman_gradient", "gru", "gru_gradient", "lstm", "lstm_gradient"];
+    let wanted: BTreeSet<String> = cells.map(|cell| format!("{cell}_window_subgroup")).into();
+    assert_eq!(shaders.into_iter().map(String::from).collect::<BTreeSet<_>>(), wanted);
+}
+
+#[test]
 fn what_is_seen_dispatch_by_dispatch_and_timed_is_what_runs() {
     let device = device();
     let Some(target) = target(&device) else { return };

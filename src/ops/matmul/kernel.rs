@@ -106,6 +106,8 @@ pub(crate) fn in_texture(storage: u32) -> u32 {
 
 /// What four terms of sums take, in units of [`Tile::cost`], and what an element takes that is loaded from a texture.
 const QUAD: u32 = 8;
+/// The same of an element that is loaded from a buffer, by fours.
+pub(crate) const LOAD: u32 = 7;
 const TEXTURE_LOAD: u32 = 2;
 
 /// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
@@ -339,7 +341,7 @@ impl Variant {
             }
         };
         // Fitted to times on llvmpipe, where an element loaded alone takes twice as long as one of four.
-        let load = if self.width() == Width::Four { 7 } else { 14 };
+        let load = if self.width() == Width::Four { LOAD } else { 2 * LOAD };
         load * loaded + QUAD * summed
     }
 

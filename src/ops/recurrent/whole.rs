@@ -8,7 +8,7 @@
 //!
 //! It takes no dispatch for each timestep, and reads the weight for each of them with few rows at a time, so that it wins
 //! where there are few units. Which of both is quicker is told by [`Rates`]. Those of software adapters make the same
-//! bits as a dispatch for each timestep does.
+//! bits as a dispatch for each timestep does, and read the weight from the plan's texture where products do.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use super::Window;
 use super::cell::{Cell, DOWN, Step, kernels, start_at_quads, with_cell};
 use super::textured::WEIGHT;
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Product, Tile, Variant, Width};
+use crate::ops::matmul::kernel::{LOAD, Product, Tile, Variant, Width, in_texture, put_in_texture};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
 use crate::target::{DeviceKind, Rates, Target, Windows};
 
@@ -65,6 +65,16 @@ struct Whole {
     family: Family,
     groups: u32,
     tile: Tile,
+    /// Bytes of the weight, where it is copied to the texture and read there.
+    copied: Option<u64>,
+}
+
+impl Whole {
+    /// How long it takes.
+    fn seconds(&self, rates: &Rates) -> f64 {
+        let copying = rates.textures.zip(self.copied).map_or(0.0, |(textures, bytes)| textures.seconds_of(bytes));
+        self.tile.seconds(self.groups.into(), rates) + copying
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +119,7 @@ impl Cell {
             return None;
         }
         let whole = self.best(at, steps, &rates, start_at_quads(at, &bindings))?;
-        let seconds = whole.tile.seconds(whole.groups.into(), &rates);
+        let seconds = whole.seconds(&rates);
         let one_by_one = single.tile.map_or(0.0, |tile| {
             let groups = single.groups.iter().map(|&n| f64::from(n)).product();
             // All timesteps but the first find the weight in the texture.
@@ -124,7 +134,12 @@ impl Cell {
             return None;
         }
         let Step { batch, hidden, depth, stride, flags, .. } = steps.each;
-        let bound = bindings.map(|binding| at.aligned(binding));
+        let mut bound = bindings.map(|binding| at.aligned(binding));
+        let in_texture_at = whole.copied.and(bound.get_mut(WEIGHT));
+        if let Some((weight, start)) = in_texture_at {
+            let element_bytes = at.type_bound(weight).dtype.bytes();
+            put_in_texture([(weight, start, element_bytes)]);
+        }
         let mut params = vec![batch, hidden, depth, stride, flags, steps.since, steps.steps, steps.time];
         params.extend(bound.iter().map(|(_, start)| start));
         let (shader, mut constants) = match whole.family {
@@ -133,7 +148,9 @@ impl Cell {
                 (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32)])
             }
         };
-        constants.extend(self.constants(at, flags));
+        let stored = self.constants(at, flags).into_iter();
+        let weight_in_texture = |stored: u32| if whole.copied.is_some() { in_texture(stored) } else { stored };
+        constants.extend(stored.map(|(name, of)| (name, if name == "HB" { weight_in_texture(of) } else { of })));
         constants.push(("W", 1));
         constants.extend(self.changed.map(|_| ("HG", 0)));
         if self.columns() > 1 {
@@ -156,13 +173,19 @@ impl Cell {
     fn best(&self, at: &Lowering, steps: Steps, rates: &Rates, at_quads: bool) -> Option<Whole> {
         let product = self.product(steps.each, 0);
         let of_subgroups = kernels(at.target).into_iter().filter_map(|variant| {
-            let Variant::Subgroup { rows, .. } = variant else { return None };
+            let (Variant::Subgroup { rows, .. } | Variant::Textured { rows, .. }) = variant else { return None };
             let fits = variant.fits(&product) && (at_quads || variant.width() == Width::One);
-            fits.then(|| {
-                let one = with_cell(variant.work_on(at.target, steps.each.depth));
+            let textured = variant.is_textured();
+            let has_room = || variant.share(at.target).is_some() && self.has_room(variant, steps.each, at.target);
+            (fits && (!textured || has_room())).then(|| {
+                let work = variant.work_on(at.target, steps.each.depth);
+                // The state is in no texture.
+                let state = if textured { LOAD * rows } else { 0 };
+                let one = with_cell(Tile { cost: work.cost + state, ..work });
                 let tiles = u64::from(product.n.div_ceil(variant.tile()[0])) * u64::from(steps.steps);
                 let tile = Tile { cost: clamp(u64::from(one.cost) * tiles), ..one };
-                Whole { family: Family::Subgroup(variant), groups: steps.each.batch.div_ceil(rows), tile }
+                let copied = textured.then(|| at.type_of(self.weight).bytes());
+                Whole { family: Family::Subgroup(variant), groups: steps.each.batch.div_ceil(rows), tile, copied }
             })
         });
         // What was not measured is not chosen, only had where it is asked for.
@@ -171,8 +194,7 @@ impl Cell {
         let shared = (asked && !is_software).then(|| self.shared(at, &product, steps, at_quads));
         let most = at.target.limits.max_compute_workgroups_per_dimension;
         let all = of_subgroups.chain(shared).filter(|w| w.groups <= most && self.fits(w, steps.each.hidden, at.target));
-        let seconds = |whole: &Whole| whole.tile.seconds(whole.groups.into(), rates);
-        all.min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+        all.min_by(|a, b| a.seconds(rates).total_cmp(&b.seconds(rates)))
     }
 
     /// A workgroup for each row, of as many threads as there may be and find something to do.
@@ -187,7 +209,7 @@ impl Cell {
         let turns = clamp(u64::from(quads.div_ceil(across)) * u64::from(steps.steps));
         let weights = at.type_of(self.weight).len().saturating_mul(steps.steps.into());
         let tile = Tile { terms: depth, cost: 0, turns, weights };
-        Whole { family: Family::Shared { across, parts, width }, groups: batch, tile }
+        Whole { family: Family::Shared { across, parts, width }, groups: batch, tile, copied: None }
     }
 
     /// Whether a workgroup keeps the state in shared memory: on the way forward. Back, what a timestep leaves is kept
