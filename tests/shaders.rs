@@ -20,7 +20,7 @@ fn targets() -> Vec<Target> {
     // Bindings so small that whatever can be cut into pieces is.
     let mut narrow = Target::profile("webgpu-default").unwrap();
     narrow.limits.max_storage_buffer_binding_size = 1024;
-    // One that reads from a texture wherever there is a kernel for it.
+    // Those that read from a texture wherever there is a kernel for it.
     let textures = Some(TextureRates::FREE);
     let rates = Some(Rates { textures, ..Rates::assumed() });
     let textured = [Windows::Stepwise, Windows::Whole].map(|windows| Target {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use plimsoll::nn::{Cell, Model, Recurrent, Task};
 use plimsoll::ops::Function;
-use plimsoll::target::{DeviceKind, Rates, Target, Turns, Windows};
+use plimsoll::target::{DeviceKind, Rates, Target, TextureRates, Turns, Windows};
 use plimsoll::training::{Batch, Optimizer, Planned, Segments, Session, StepReport, Storage, Training};
 use plimsoll::{Device, Plan};
 
@@ -192,6 +192,23 @@ fn a_window_is_one_dispatch_where_that_is_told_to_be_quicker() {
     // However dear, none takes longer than a submission should.
     let slow = Rates { unit_seconds: 1e-6, dispatch_seconds: 1e3, ..Rates::assumed() };
     assert_eq!(quicker(512, &with(slow)), 0);
+}
+
+#[test]
+fn it_is_one_dispatch_more_often_where_its_weight_is_in_a_texture() {
+    let planned = |hidden, tiles, seconds| {
+        let textures = TextureRates { tiles, streams: None, seconds, bytes_per_second: 25e9 };
+        let rates = Rates { textures: Some(textures), ..Rates::assumed() };
+        let target = Target { rates: Some(rates), ..Target::profile("lavapipe").unwrap() };
+        let plan = plan(&language_model(Cell::Lstm, [hidden, 9]), &target, Windows::Quicker).plan;
+        (whole(&plan), plan.texture.rows > 0)
+    };
+    // With no texture, with one, and where each dispatch that has something copied there takes a second.
+    let all = |hidden| [planned(hidden, None, 5e-5), planned(hidden, Some(0.4), 5e-5), planned(hidden, Some(0.4), 1.0)];
+    assert_eq!(all(64), [(2, false), (2, true), (2, false)]);
+    assert_eq!(all(128), [(0, false), (2, true), (0, false)]);
+    // Where a dispatch that has something copied takes no longer than another, timesteps of many units are better apart.
+    assert_eq!(planned(320, Some(0.4), 0.0), (0, true));
 }
 
 #[test]

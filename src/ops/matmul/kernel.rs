@@ -104,10 +104,10 @@ pub(crate) fn in_texture(storage: u32) -> u32 {
     4 + storage.min(1)
 }
 
-/// What four terms of sums take, in units of [`Tile::cost`], and what an element takes that is loaded from a texture.
+/// What four terms of sums take, in units of [`Tile::cost`], and what an element takes that is loaded by fours from a buffer,
+/// and from a texture.
 const QUAD: u32 = 8;
-/// The same of an element that is loaded from a buffer, by fours.
-pub(crate) const LOAD: u32 = 7;
+const LOAD: u32 = 7;
 const TEXTURE_LOAD: u32 = 2;
 
 /// Terms of sums from which on the tallest tile is worth having: it loads less for each of them, and stores as much.
@@ -351,9 +351,7 @@ impl Variant {
     }
 
     fn work(self, terms: u32, share: f64) -> Tile {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it stays as small as it is")]
-        let cost = (f64::from(self.term_cost()) * share).round() as u32;
-        Tile { terms, cost, ..Tile::default() }
+        Tile { terms, cost: tile::shared(self.term_cost(), share), ..Tile::default() }
     }
 }
 

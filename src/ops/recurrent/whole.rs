@@ -18,7 +18,7 @@ use super::Window;
 use super::cell::{Cell, DOWN, Step, kernels, start_at_quads, with_cell};
 use super::textured::WEIGHT;
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{LOAD, Product, Tile, Variant, Width, in_texture, put_in_texture};
+use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, in_texture, put_in_texture};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
 use crate::target::{DeviceKind, Rates, Target, Windows};
 
@@ -135,8 +135,7 @@ impl Cell {
         }
         let Step { batch, hidden, depth, stride, flags, .. } = steps.each;
         let mut bound = bindings.map(|binding| at.aligned(binding));
-        let in_texture_at = whole.copied.and(bound.get_mut(WEIGHT));
-        if let Some((weight, start)) = in_texture_at {
+        if let Some((weight, start)) = whole.copied.and(bound.get_mut(WEIGHT)) {
             let element_bytes = at.type_bound(weight).dtype.bytes();
             put_in_texture([(weight, start, element_bytes)]);
         }
@@ -148,9 +147,10 @@ impl Cell {
                 (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32)])
             }
         };
-        let stored = self.constants(at, flags).into_iter();
-        let weight_in_texture = |stored: u32| if whole.copied.is_some() { in_texture(stored) } else { stored };
-        constants.extend(stored.map(|(name, of)| (name, if name == "HB" { weight_in_texture(of) } else { of })));
+        constants.extend(self.constants(at, flags).into_iter().map(|(name, stored)| match name {
+            "HB" if whole.copied.is_some() => (name, in_texture(stored)),
+            _ => (name, stored),
+        }));
         constants.push(("W", 1));
         constants.extend(self.changed.map(|_| ("HG", 0)));
         if self.columns() > 1 {
@@ -178,10 +178,8 @@ impl Cell {
             let textured = variant.is_textured();
             let has_room = || variant.share(at.target).is_some() && self.has_room(variant, steps.each, at.target);
             (fits && (!textured || has_room())).then(|| {
-                let work = variant.work_on(at.target, steps.each.depth);
                 // The state is in no texture.
-                let state = if textured { LOAD * rows } else { 0 };
-                let one = with_cell(Tile { cost: work.cost + state, ..work });
+                let one = with_cell(variant.work_of_right_on(at.target, steps.each.depth));
                 let tiles = u64::from(product.n.div_ceil(variant.tile()[0])) * u64::from(steps.steps);
                 let tile = Tile { cost: clamp(u64::from(one.cost) * tiles), ..one };
                 let copied = textured.then(|| at.type_of(self.weight).bytes());
