@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use bytemuck::{cast_slice, pod_read_unaligned};
 
+use super::textured::with_factors_in_texture;
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, gated, in_texture, variants};
+use crate::ops::matmul::kernel::{Epilogue, Product, Tile, Variant, Width, choose_of, gated, variants};
 use crate::ops::{Binding, Dispatch, Lowering, Operand, clamp};
 use crate::shader;
 use crate::shader::Shader;
@@ -263,13 +264,11 @@ impl Cell {
             Variant::Direct { .. } => &self.direct,
         };
         let mut constants = variant.constants(self.layout);
-        let is_factor = |name: &str| variant.is_textured() && matches!(name, "HA" | "HB");
-        let factors =
-            |(name, storage): (&'static str, u32)| (name, if is_factor(name) { in_texture(storage) } else { storage });
         if self.changed.is_some() {
             constants.push(("HG", self.reads_gates_from_texture(variant, step, target, stored).into()));
         }
-        constants.extend(stored.iter().copied().map(factors));
+        let factors: &[&str] = if variant.is_textured() { &["HA", "HB"] } else { &[] };
+        constants.extend(with_factors_in_texture(stored, factors));
         constants.push(("W", 0));
         if self.gates > 0 {
             // Units that a thread finishes at once.

@@ -2,12 +2,20 @@
 
 use super::cell::{Cell, Step, Stored};
 use crate::ops::Binding;
-use crate::ops::matmul::kernel::{Variant, put_in_texture};
+use crate::ops::matmul::kernel::{Variant, in_texture, put_in_texture};
 use crate::shader::texture::{BLOCK_ROWS, TEXEL_BYTES, rows};
 use crate::target::Target;
 
 /// The weight among what a timestep binds.
 pub(super) const WEIGHT: usize = 1;
+
+/// `stored` as a kernel is told that has the factors of these names in the texture.
+pub(super) fn with_factors_in_texture<'a>(
+    stored: &'a Stored,
+    names: &'a [&str],
+) -> impl Iterator<Item = (&'static str, u32)> + 'a {
+    stored.iter().map(|&(name, of)| (name, if names.contains(&name) { in_texture(of) } else { of }))
+}
 
 impl Cell {
     /// Whether a kernel reads the gates from the texture, as it does where its factors are there, and gates kept in full

@@ -16,9 +16,9 @@ use bytemuck::cast_slice;
 
 use super::Window;
 use super::cell::{Cell, DOWN, Step, kernels, start_at_quads, with_cell};
-use super::textured::WEIGHT;
+use super::textured::{WEIGHT, with_factors_in_texture};
 use crate::ops::matmul::Layout;
-use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, in_texture, put_in_texture};
+use crate::ops::matmul::kernel::{Product, Tile, Variant, Width, put_in_texture};
 use crate::ops::{Binding, Dispatch, Lowering, clamp};
 use crate::target::{DeviceKind, Rates, Target, Windows};
 
@@ -147,10 +147,8 @@ impl Cell {
                 (&self.window_shared, vec![("X", across), ("S", parts), ("V", width as u32)])
             }
         };
-        constants.extend(self.constants(at, flags).into_iter().map(|(name, stored)| match name {
-            "HB" if whole.copied.is_some() => (name, in_texture(stored)),
-            _ => (name, stored),
-        }));
+        let factors: &[&str] = if whole.copied.is_some() { &["HB"] } else { &[] };
+        constants.extend(with_factors_in_texture(&self.constants(at, flags), factors));
         constants.push(("W", 1));
         constants.extend(self.changed.map(|_| ("HG", 0)));
         if self.columns() > 1 {
